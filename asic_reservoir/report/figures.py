@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from asic_reservoir.board import Observation
 from asic_reservoir.errors import UsageError
 from asic_reservoir.nonces import NonceBatch, NonceFlag
-from asic_reservoir.report.model import Curve, Interval, LinePlot, MapPlot, RasterPlot, Reference
+from asic_reservoir.report.model import Curve, Interval, LinePlot, MapPlot, RasterPlot, Reference, numbers
 
 PREDICTION_STEPS = 200
 """Steps of the test part that the first figure shows."""
@@ -35,9 +35,9 @@ def prediction(target: ArrayLike, predictions: Mapping[str, ArrayLike], first_st
     goal = _column("target", target)
     shown = min(goal.size, PREDICTION_STEPS)
     steps = first_step + np.arange(shown)
-    curves = [Curve(name="target", x=steps, y=goal[:shown])]
+    curves = [Curve.of("target", steps, goal[:shown])]
     for name, values in predictions.items():
-        curves.append(Curve(name=name, x=steps, y=_column(name, values, goal.size)[:shown]))
+        curves.append(Curve.of(name, steps, _column(name, values, goal.size)[:shown]))
     return LinePlot(
         id="prediction",
         title="Target and prediction",
@@ -57,14 +57,14 @@ def capacity(lags: ArrayLike, curves: Mapping[str, ArrayLike], threshold: ArrayL
         threshold: Level that a shuffled input reaches in 1 of 100 cases: one number, or shape (n_lags,).
     """
     x = _column("lags", lags)
-    drawn = [Curve(name=name, x=x, y=_column(name, y, x.size), style="line+points") for name, y in curves.items()]
+    drawn = [Curve.of(name, x, _column(name, y, x.size), style="line+points") for name, y in curves.items()]
     references = []
     if threshold is not None:
         level = np.asarray(threshold, dtype=np.float64)
         if level.ndim == 0:
             references.append(Reference(name="99 % of shuffled inputs", value=float(level)))
         else:
-            drawn.append(Curve(name="99 % of shuffled inputs", x=x, y=_column("threshold", level, x.size)))
+            drawn.append(Curve.of("99 % of shuffled inputs", x, _column("threshold", level, x.size)))
     return LinePlot(
         id="capacity",
         title="Memory capacity a lag",
@@ -92,7 +92,7 @@ def lag_error(lags: ArrayLike, curves: Mapping[str, ArrayLike]) -> LinePlot:
         "adds nothing that the host does not have.",
         x_label="lags kept by the host",
         y_label="NRMSE",
-        curves=[Curve(name=name, x=x, y=_column(name, y, x.size), style="line+points") for name, y in curves.items()],
+        curves=[Curve.of(name, x, _column(name, y, x.size), style="line+points") for name, y in curves.items()],
     )
 
 
@@ -114,10 +114,10 @@ def nonce_budget(
         if len(intervals) != x.size:
             raise UsageError(f"curve {name!r}: {len(intervals)} intervals, must be {x.size} as in 'nonces_per_step'")
         drawn.append(
-            Curve(
-                name=name,
-                x=x,
-                y=[interval.mean for interval in intervals],
+            Curve.of(
+                name,
+                x,
+                [interval.mean for interval in intervals],
                 low=[interval.low for interval in intervals],
                 high=[interval.high for interval in intervals],
                 style="line+points",
@@ -149,9 +149,9 @@ def raster(nonces: NonceBatch, begin_ns: int | None = None, row_label: str = "ch
         caption=some + "One dot a nonce, at the time it arrived and the chip that found it.",
         x_label="time (s)",
         y_label=row_label,
-        time_s=np.round((shown.time_ns - start) * 1e-9, 6),
-        row=shown.chip.astype(np.int64),
-        mark=mark.astype(np.int64),
+        time_s=numbers(np.round((shown.time_ns - start) * 1e-9, 6)),
+        row=shown.chip.tolist(),
+        mark=mark.tolist(),
         marks=MARKS,
     )
 
@@ -171,8 +171,8 @@ def telemetry(observations: Sequence[Observation]) -> LinePlot | None:
     hottest = np.array([_max_of_finite(o.telemetry.chip_temperature_c) for o in chosen])
     lower = []
     if np.isfinite(temperature).any():
-        lower.append(Curve(name="mean of the chips", x=time_s, y=temperature))
-        lower.append(Curve(name="hottest chip", x=time_s, y=hottest))
+        lower.append(Curve.of("mean of the chips", time_s, temperature))
+        lower.append(Curve.of("hottest chip", time_s, hottest))
     return LinePlot(
         id="telemetry",
         title="Rates and temperatures",
@@ -180,7 +180,7 @@ def telemetry(observations: Sequence[Observation]) -> LinePlot | None:
         + ("" if lower else " The board has no temperature sensor that this path can read."),
         x_label="time (s)",
         y_label="nonces/s, whole board",
-        curves=[Curve(name="nonces", x=time_s, y=rate)],
+        curves=[Curve.of("nonces", time_s, rate)],
         lower=lower,
         lower_label="chip temperature (°C)",
     )
@@ -207,7 +207,7 @@ def heat_map(
         x_label=x_label,
         y_label=y_label,
         value_label=value_label,
-        values=grid,
+        values=[numbers(row) for row in grid],
     )
 
 

@@ -55,6 +55,15 @@ Grid = Annotated[list[list[float | None]], BeforeValidator(_plain)]
 Scalar = Annotated[str | bool | int | float | None, BeforeValidator(_plain)]
 
 
+def numbers(values: ArrayLike) -> list[float | None]:
+    """A column as the model keeps it: Python floats, NaN and infinity as ``None``.
+
+    >>> numbers([1, float("nan")])
+    [1.0, None]
+    """
+    return [value if np.isfinite(value) else None for value in np.asarray(values, dtype=np.float64).ravel().tolist()]
+
+
 class Model(BaseModel):
     """Base: frozen, no unknown fields, no NaN."""
 
@@ -138,6 +147,9 @@ class Verdict(Model):
     checks: list[Check] = Field(default_factory=list)
 
 
+CurveStyle = Literal["line", "points", "line+points", "bars", "steps"]
+
+
 class Curve(Model):
     """One line of a plot. ``low`` and ``high`` draw a band; ``style`` is a hint."""
 
@@ -146,7 +158,7 @@ class Curve(Model):
     y: Values
     low: Values | None = None
     high: Values | None = None
-    style: Literal["line", "points", "line+points", "bars", "steps"] = "line"
+    style: CurveStyle = "line"
 
     @model_validator(mode="after")
     def _same_length(self) -> Curve:
@@ -157,6 +169,27 @@ class Curve(Model):
                     f"curve {self.name!r}: {len(column)} values of {name!r}, must be {len(self.x)} as in 'x'"
                 )
         return self
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        low: ArrayLike | None = None,
+        high: ArrayLike | None = None,
+        style: CurveStyle = "line",
+    ) -> Curve:
+        """From arrays of one length."""
+        return cls(
+            name=name,
+            x=numbers(x),
+            y=numbers(y),
+            low=None if low is None else numbers(low),
+            high=None if high is None else numbers(high),
+            style=style,
+        )
 
 
 class Reference(Model):
