@@ -36,13 +36,15 @@ def open_engine(url: str, synchronous: Synchronous = "FULL") -> sa.Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise UsageError(
             f"database {url!r}: not a URL, must look like 'sqlite:///facts.db' or 'postgresql://host/name'"
         ) from None
     shown = parsed.render_as_string(hide_password=True)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
+        if parsed.host or parsed.username or parsed.port or parsed.query or "\0" in (parsed.database or ""):
+            raise UsageError(f"database {shown!r}: more than a path, must look like 'sqlite:///facts.db'")
         if parsed.database in (None, "", ":memory:"):
             raise UsageError(f"database {shown!r}: in memory, must name a file, as in 'sqlite:///facts.db'")
         engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
