@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asic_reservoir.errors import UsageError
 from firmware_bridge.bm13xx.bm1366 import LONG_REPLY, NONCE_KIND, REGISTER_KIND, REPLY_PREAMBLE, SHORT_REPLY
-from firmware_bridge.bm13xx.commands import check_width
 from firmware_bridge.bm13xx.crc import CRC5_TABLE
 
 _TABLE = np.frombuffer(CRC5_TABLE, np.uint8)
@@ -64,7 +64,7 @@ def decode_nonces(data: bytes | bytearray | memoryview, reply_size: int = LONG_R
     ('0xce96d52f', '0x90', 23, 1)
     """
     if reply_size not in (SHORT_REPLY, LONG_REPLY):
-        check_width(f"reply_size ({SHORT_REPLY} or {LONG_REPLY})", reply_size, 0)
+        raise UsageError(f"reply_size: {reply_size}, must be {SHORT_REPLY} or {LONG_REPLY}")
     raw = np.frombuffer(data, np.uint8)
     starts, consumed = _frames(raw, reply_size)
     frames = np.lib.stride_tricks.sliding_window_view(raw, reply_size)[starts] if len(starts) else _none(reply_size)
