@@ -1,0 +1,1 @@
+"""The HTTP interface of Goldshell box miners (LB-Box, SC-BOX and their kin)."""
