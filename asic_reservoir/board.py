@@ -250,8 +250,9 @@ class Range:
     high: float
 
     def contains(self, value: FloatOrArray) -> bool:
-        values = np.asarray(value, dtype=np.float64)
-        return bool(np.all((values >= self.low) & (values <= self.high)))
+        if isinstance(value, np.ndarray):
+            return bool(value.min() >= self.low and value.max() <= self.high)  # a NaN fails both
+        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)

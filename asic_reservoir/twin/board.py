@@ -1,0 +1,463 @@
+"""A twin as a Board: Steps in, Observations out, in virtual time."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asic_reservoir.board import (
+    BoardInfo,
+    ChipCounts,
+    Detail,
+    Limits,
+    NonceBatch,
+    NonceFlag,
+    Observation,
+    OperatingPoint,
+    Origin,
+    Range,
+    Step,
+    Telemetry,
+    TimestampSource,
+    WorkMode,
+)
+from asic_reservoir.errors import DataError, LimitError, NotFoundError, SafetyError, UsageError
+from asic_reservoir.registry import BoardUri
+from asic_reservoir.twin.arrivals import Arrivals, Exposure, place
+from asic_reservoir.twin.chips import draw_chips
+from asic_reservoir.twin.link import LINKS, arrive, link_of
+from asic_reservoir.twin.nonce_values import draw_values, search_values
+from asic_reservoir.twin.physics import Physics, substeps_s
+from asic_reservoir.twin.pll import quantize_mhz
+from asic_reservoir.twin.regulator import quantize_mv
+from asic_reservoir.twin.spec import SPECS, LinkSpec, TwinSpec
+
+WARM_UP_S = 1200.0
+"""A twin opens at thermal equilibrium of its nominal point: it has been running for so long."""
+SENSOR_NOISE_C = 0.2  # [assumption] of a remote-diode sensor
+SENSOR_STEP_C = 0.25  # a quarter of a degree: two fraction bits of the TMP42x class
+POWER_NOISE = 0.005  # [assumption] relative
+VOLTAGE_NOISE = 0.001  # [assumption] relative
+DUPLICATE_DELAY_S = 0.05  # [assumption] mean time from a nonce to its repetition
+RESEARCH = {"lv06": (Range(50, 700), Range(990, 1350)), "bm1366": (Range(50, 700), Range(990, 1350))}
+"""Wider frequency (MHz) and voltage (mV) ranges that ``range=research`` opens on purpose."""
+
+_NO_NONCES = NonceBatch.empty()
+
+
+class TwinBoard:
+    """The twin of one board.
+
+    Deterministic: the same URI and the same steps give the same observations, bit by bit.
+
+    >>> with TwinBoard(SPECS["s9"], seed=1) as board:
+    ...     seen = board.step(Step(OperatingPoint(frequency_mhz=650.0), duration_ns=10_000_000_000))
+    >>> seen.origin.value, seen.counts.valid.shape
+    ('simulated', (189,))
+    """
+
+    def __init__(
+        self,
+        spec: TwinSpec,
+        seed: int = 0,
+        *,
+        inlet_c: float | None = None,
+        link: LinkSpec | None = None,
+        share_bits: int = 12,
+        uri: str = "",
+    ) -> None:
+        self._spec, self._seed = spec, seed
+        self._link = link or spec.link
+        self._share_bits = share_bits
+        self._chips = draw_chips(spec, seed)
+        inlet = spec.heat.inlet_c if inlet_c is None else inlet_c
+        self._physics = Physics(spec, self._chips, inlet)
+        self._rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0x57E9])))
+        self._detail_rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0xDE7A])))
+        self._point = spec.nominal
+        self._target_mhz = np.full(spec.n_chips, float(np.asarray(spec.nominal.frequency_mhz)))
+        self._open_v = np.full(spec.n_hashboards, float(np.asarray(spec.nominal.voltage_mv)) / 1000.0)
+        self._index, self._now_ns, self._job = 0, 0, 0
+        self._tripped = ""
+        self._sensor_chips = np.array(
+            [b * spec.chips_per_hashboard + sensor for b in range(spec.n_hashboards) for sensor in spec.sensor_chips]
+        )
+        self._sensor_counters = self._sensor_chips if spec.attributes_chips else np.zeros_like(self._sensor_chips)
+        self._info = self._describe(uri or f"twin://{spec.family}?seed={seed}", inlet)
+        self._set(spec.nominal)
+        self._physics.advance(self._target_mhz, self._open_v, self._fan(), self._rate(), substeps_s(WARM_UP_S))
+
+    @property
+    def info(self) -> BoardInfo:
+        return self._info
+
+    def step(self, step: Step) -> Observation:
+        """Advance virtual time by one step.
+
+        Raises:
+            LimitError: an operating point outside the limits; nothing changed.
+            UsageError: an array of the wrong shape.
+            SafetyError: a chip became too hot; the board has stopped.
+        """
+        if self._tripped:
+            raise SafetyError(f"board {self._info.uri}: stopped, {self._tripped}")
+        changed = self._set(step.operating_point)
+        fresh = step.work.clean or step.work.mode is WorkMode.HANDSHAKE
+        exposure = Exposure.of(self._spec.job, fresh)
+        if fresh:
+            self._job += 1
+        duration_s = step.duration_ns * 1e-9
+        if step.until_nonces is not None:
+            duration_s = self._time_of_nonce(step.until_nonces, duration_s, exposure)
+        lengths = substeps_s(duration_s)
+        valid_hz, invalid_hz, relative, power = self._physics.advance(
+            self._target_mhz, self._open_v, self._fan(), self._rate(), lengths
+        )
+        bounds = np.concatenate([[0.0], np.cumsum(lengths)])
+        weight = np.diff(exposure.until(bounds))
+        # a chip whose PLL moved makes nothing while it locks
+        lost_s = np.where(changed, min(self._spec.relock_s, weight[0]), 0.0)
+        mean_valid = weight @ valid_hz - lost_s * valid_hz[0]
+        mean_invalid = weight @ invalid_hz - lost_s * invalid_hz[0]
+        rng, again = self._rng, self._spec.job.duplicate_probability
+        mean_stale = valid_hz[0] * (self._spec.job.stale_s if step.work.clean else 0.0)
+        # a thinned Poisson process is two independent ones: nonces reported once, and nonces reported twice
+        once, invalid, duplicate, stale = rng.poisson(
+            np.stack([(1.0 - again) * mean_valid, mean_invalid, again * mean_valid, mean_stale])
+        )
+        valid = once + duplicate
+        if step.until_nonces is not None:
+            valid, invalid = self._truncated(step.until_nonces, valid, invalid, mean_valid, mean_invalid)
+            duplicate = np.minimum(duplicate, valid)
+        kept = valid, invalid, duplicate, stale
+        lost = 0
+        if self._link.loss:
+            arrived = tuple(rng.binomial(part, 1.0 - self._link.loss) for part in kept)
+            lost = int(sum(part.sum() for part in kept) - sum(part.sum() for part in arrived))
+            kept = arrived
+        counts = ChipCounts(*(self._counted(part) for part in kept))
+        begin = self._now_ns
+        end = begin + (step.duration_ns if step.until_nonces is None else max(1, round(duration_s * 1e9)))
+        nonces = _NO_NONCES
+        if step.detail is Detail.NONCES:
+            valid, invalid, duplicate, stale = kept
+            found = place(
+                self._detail_rng, self._chips, valid, invalid, valid_hz, invalid_hz, relative, bounds, exposure
+            )
+            if step.until_nonces is not None and len(found.offset_s):
+                found.offset_s[-1] = duration_s  # the step ended with this nonce
+            nonces = self._batch(step, begin, end, found, duplicate, stale)
+        telemetry = self._telemetry(end, float(power[-1]))
+        observation = Observation(
+            origin=Origin.SIMULATED,
+            board=self._info.uri,
+            index=self._index,
+            begin_ns=begin,
+            end_ns=end,
+            applied=OperatingPoint(
+                self._point.frequency_mhz, 1000.0 * self._open_v, self._point.difficulty, self._point.fan_percent
+            ),
+            counts=counts,
+            nonces=nonces,
+            telemetry=telemetry,
+            timestamp_source=TimestampSource.VIRTUAL,
+            lost=lost,
+        )
+        self._index += 1
+        self._now_ns = end
+        hottest = float(self._physics.die_c.max())
+        if hottest > self._info.limits.chip_temperature_c:
+            self._tripped = f"chip at {hottest:.0f} degC, limit {self._info.limits.chip_temperature_c:.0f} degC"
+            raise SafetyError(f"board {self._info.uri}: {self._tripped}; set a lower voltage or more air")
+        return observation
+
+    def close(self) -> None:
+        """Nothing is energised in a twin; closing is for symmetry."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def snapshot(self) -> bytes:
+        """Everything that the next step depends on, as an .npz archive."""
+        facts = {
+            "uri": self._info.uri,
+            "index": self._index,
+            "now_ns": self._now_ns,
+            "job": self._job,
+            "tripped": self._tripped,
+            "difficulty": self._point.difficulty,
+            "fan_percent": self._point.fan_percent,
+            "rng": self._rng.bit_generator.state,
+            "detail_rng": self._detail_rng.bit_generator.state,
+        }
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            facts=np.frombuffer(json.dumps(facts, sort_keys=True).encode(), np.uint8),
+            target_mhz=self._target_mhz,
+            open_v=self._open_v,
+            **self._physics.copy_state(),  # type: ignore[arg-type]
+        )
+        return buffer.getvalue()
+
+    def restore(self, state: bytes) -> None:
+        """Put back what :meth:`snapshot` kept; raises DataError where it belongs to another board."""
+        try:
+            with np.load(io.BytesIO(state), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            facts = json.loads(arrays.pop("facts").tobytes())
+        except (ValueError, KeyError, OSError, EOFError) as error:
+            raise DataError(f"board state: not a twin's snapshot ({error})") from None
+        if facts["uri"] != self._info.uri:
+            raise DataError(f"board state: of {facts['uri']!r}, must be of {self._info.uri!r}")
+        self._target_mhz, self._open_v = arrays["target_mhz"], arrays["open_v"]
+        self._physics.put_state(arrays)
+        self._index, self._now_ns, self._job = facts["index"], facts["now_ns"], facts["job"]
+        self._tripped = facts["tripped"]
+        self._point = replace(
+            self._point,
+            frequency_mhz=self._frequency_word(),
+            difficulty=facts["difficulty"],
+            fan_percent=facts["fan_percent"],
+        )
+        self._rng.bit_generator.state = facts["rng"]
+        self._detail_rng.bit_generator.state = facts["detail_rng"]
+
+    # -- settings ------------------------------------------------------------------------------------------------
+
+    def _set(self, point: OperatingPoint) -> NDArray[np.bool_]:
+        """Check and apply; returns the chips whose clock changes, shape (n_chips,)."""
+        spec = self._spec
+        self._info.limits.check(point)
+        changed = np.zeros(spec.n_chips, np.bool_)
+        target, open_v = self._target_mhz, self._open_v
+        if point.frequency_mhz is not None:
+            target = quantize_mhz(spec.pll, self._shaped("frequency_mhz", point.frequency_mhz, spec.n_chips))
+            changed = target != self._target_mhz
+        if point.voltage_mv is not None:
+            asked_mv = self._shaped("voltage_mv", point.voltage_mv, spec.n_hashboards)
+            open_v = quantize_mv(spec.regulator, asked_mv) / 1000.0
+        if point.difficulty is not None and spec.ticket_mask_settable and point.difficulty & (point.difficulty - 1):
+            raise LimitError(f"difficulty: {point.difficulty}, must be a power of two (ticket mask of the chip)")
+        self._target_mhz, self._open_v = target, open_v
+        was = self._point
+        self._point = OperatingPoint(
+            self._frequency_word(),
+            point.voltage_mv if point.voltage_mv is not None else was.voltage_mv,
+            point.difficulty if point.difficulty is not None else was.difficulty,
+            point.fan_percent if point.fan_percent is not None else was.fan_percent,
+        )
+        return changed
+
+    def _shaped(self, name: str, value: float | NDArray[np.float64], n: int) -> NDArray[np.float64]:
+        array = np.asarray(value, np.float64)
+        if array.ndim == 0:
+            return np.full(n, float(array))
+        if name == "frequency_mhz" and not self._spec.per_chip_frequency:
+            raise UsageError(f"frequency_mhz: one value a chip, but {self._spec.model} has one clock for all")
+        if array.shape != (n,):
+            raise UsageError(f"{name}: shape {array.shape}, must be a number or ({n},)")
+        return array.copy()
+
+    def _frequency_word(self) -> float | NDArray[np.float64]:
+        return self._target_mhz.copy() if self._spec.per_chip_frequency else float(self._target_mhz[0])
+
+    def _fan(self) -> float:
+        return (self._point.fan_percent or 0.0) / 100.0
+
+    def _rate(self) -> float:
+        """Nonces a second and MHz of one chip: the stricter of ticket mask and request decides."""
+        return self._info.chip_rate_hz(1.0, self._point.difficulty)
+
+    # -- nonces --------------------------------------------------------------------------------------------------
+
+    def _time_of_nonce(self, k: int, longest_s: float, exposure: Exposure) -> float:
+        """When the k-th nonce arrives, at most ``longest_s``: gamma-distributed in exposure.
+
+        Uses the rate of the moment: temperature hardly moves within a few arrivals.
+        """
+        state = self._physics.copy_state()
+        valid_hz, invalid_hz, _, _ = self._physics.advance(
+            self._target_mhz, self._open_v, self._fan(), self._rate(), np.array([1e-3])
+        )
+        self._physics.put_state(state)
+        total_hz = float(valid_hz.sum() + invalid_hz.sum())
+        needed = self._rng.standard_gamma(k) / total_hz
+        return min(longest_s, float(exposure.inverse(np.array([needed]))[0]))
+
+    def _truncated(
+        self,
+        k: int,
+        valid: NDArray[np.int64],
+        invalid: NDArray[np.int64],
+        mean_valid: NDArray[np.float64],
+        mean_invalid: NDArray[np.float64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Exactly k nonces where the step ended with the k-th; fewer where its time ran out."""
+        total = int(valid.sum() + invalid.sum())
+        weights = np.concatenate([mean_valid, mean_invalid])
+        expected = float(weights.sum())
+        if expected <= 0.0:
+            return valid, invalid
+        drawn = self._rng.multinomial(k if total else 0, weights / expected)
+        return drawn[: len(valid)], drawn[len(valid) :]
+
+    def _counted(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
+        return part if self._info.n_counters > 1 or self._spec.n_chips == 1 else part.sum(keepdims=True)
+
+    def _batch(
+        self,
+        step: Step,
+        begin_ns: int,
+        end_ns: int,
+        found: Arrivals,
+        duplicate: NDArray[np.int64],
+        stale: NDArray[np.int64],
+    ) -> NonceBatch:
+        """Columns of every nonce: found, repeated and stale ones, in order of arrival."""
+        rng, spec = self._detail_rng, self._spec
+        header = step.work.header
+        if header is not None and spec.algorithm == "sha256d":
+            nonce = search_values(rng, spec, found.chip, found.core, found.valid, header, self._share_bits)
+            version, synthetic = np.zeros(len(nonce), np.uint32), 0
+        else:
+            nonce, version = draw_values(rng, spec, found.chip, found.core)
+            synthetic = int(NonceFlag.SYNTHETIC)
+        flags = np.where(found.valid, np.uint8(NonceFlag.VALID | synthetic), np.uint8(synthetic))
+        offset, chip, core = found.offset_s, found.chip, found.core
+        job = np.full(len(offset), self._job)
+        again = _pick(rng, chip, found.valid, duplicate)
+        late_chip = np.repeat(np.arange(spec.n_chips), stale)
+        late_core = rng.integers(0, spec.chip.cores, len(late_chip))
+        late_nonce, late_version = draw_values(rng, spec, late_chip, late_core)
+        duration = (end_ns - begin_ns) * 1e-9
+        repeated_at = np.minimum(offset[again] + rng.exponential(DUPLICATE_DELAY_S, len(again)), duration)
+        late_at = np.minimum(rng.exponential(max(spec.job.stale_s, 1e-4), len(late_chip)), duration)
+        offset = np.concatenate([offset, repeated_at, late_at])
+        at, order, same_read = arrive(rng, self._link, begin_ns * 1e-9, offset)
+        flags = np.concatenate(
+            [
+                flags,
+                flags[again] | np.uint8(NonceFlag.DUPLICATE),
+                np.full(len(late_chip), np.uint8(NonceFlag.VALID | NonceFlag.STALE | NonceFlag.SYNTHETIC)),
+            ]
+        )[order] | np.where(same_read, np.uint8(NonceFlag.SAME_READ), np.uint8(0))
+        chip = np.concatenate([chip, chip[again], late_chip])[order]
+        core = np.concatenate([core, core[again], late_core])[order]
+        return NonceBatch(
+            time_ns=begin_ns + np.round(at * 1e9).astype(np.int64),
+            chip=(chip if self._info.n_counters > 1 or spec.n_chips == 1 else np.full(len(chip), -1)).astype(np.int16),
+            core=core.astype(np.int16),
+            job=np.concatenate([job, job[again], np.full(len(late_chip), self._job - 1)])[order].astype(np.int32),
+            nonce=np.concatenate([nonce, nonce[again], late_nonce])[order],
+            version=np.concatenate([version, version[again], late_version])[order],
+            flags=flags.astype(np.uint8),
+        )
+
+    # -- sensors -------------------------------------------------------------------------------------------------
+
+    def _telemetry(self, time_ns: int, chips_w: float) -> Telemetry:
+        """One sample at the end of the step, as the board's sensors see it."""
+        spec, physics = self._spec, self._physics
+        boards, sensors = spec.n_hashboards, len(spec.sensor_chips)
+        noise = self._rng.standard_normal(boards * (sensors + 2) + 1)
+        sensed = physics.die_c[self._sensor_chips] + SENSOR_NOISE_C * noise[: boards * sensors]
+        chip_c = np.full((1, self._info.n_counters), np.nan)
+        chip_c[0, self._sensor_counters] = np.round(sensed / SENSOR_STEP_C) * SENSOR_STEP_C
+        board_noise, voltage_noise = noise[boards * sensors : -1].reshape(2, boards)
+        board_c = physics.heatsink_c.reshape(boards, -1).sum(axis=1) / spec.chips_per_hashboard
+        board_c += SENSOR_NOISE_C * board_noise
+        power = (chips_w / spec.regulator.efficiency + spec.overhead_w) * (1.0 + POWER_NOISE * noise[-1])
+        return Telemetry(
+            time_ns=np.array([time_ns], np.int64),
+            chip_temperature_c=chip_c,
+            board_temperature_c=(np.round(board_c / SENSOR_STEP_C) * SENSOR_STEP_C)[None],
+            voltage_mv=np.round(1000.0 * physics.board_v * (1.0 + VOLTAGE_NOISE * voltage_noise))[None],
+            power_w=np.array([round(power, 1)]),
+            fan_rpm=np.array([float(round(physics.fan[0] * spec.heat.fan_full_rpm))]),
+        )
+
+    def _describe(self, uri: str, inlet_c: float) -> BoardInfo:
+        spec = self._spec
+        return BoardInfo(
+            uri=uri,
+            family=spec.family,
+            model=spec.model,
+            chip=spec.chip.name,
+            algorithm=spec.algorithm,
+            origin=Origin.SIMULATED,
+            timestamp_source=TimestampSource.VIRTUAL,
+            n_chips=spec.n_chips,
+            n_counters=spec.n_chips if spec.attributes_chips else 1,
+            cores_per_chip=spec.chip.cores,
+            n_hashboards=spec.n_hashboards,
+            n_domains=spec.n_domains,
+            hashes_per_clock=spec.chip.hashes_per_clock,
+            ticket_mask=spec.ticket_mask,
+            ticket_mask_settable=spec.ticket_mask_settable,
+            per_chip_frequency=spec.per_chip_frequency,
+            limits=spec.limits,
+            nominal=spec.nominal,
+            firmware=spec.firmware,
+            physical={"seed": str(self._seed), "inlet_c": f"{inlet_c:g}"},
+        )
+
+
+def _pick(
+    rng: np.random.Generator, chip: NDArray[np.intp], valid: NDArray[np.bool_], wanted: NDArray[np.int64]
+) -> NDArray[np.intp]:
+    """Rows of valid nonces to repeat: ``wanted[c]`` of chip c, without replacement."""
+    rows = np.flatnonzero(valid)
+    shuffled = rows[rng.permutation(len(rows))]
+    by_chip = shuffled[np.argsort(chip[shuffled], kind="stable")]
+    start = np.searchsorted(chip[by_chip], np.arange(len(wanted)))
+    rank = np.arange(len(by_chip)) - start[chip[by_chip]]
+    return np.sort(by_chip[rank < wanted[chip[by_chip]]])
+
+
+def open_twin(uri: BoardUri) -> TwinBoard:
+    """Open ``twin://<board>`` with options seed, inlet_c, link, loss, chips, domains, share_bits, range.
+
+    Raises:
+        NotFoundError: no twin of that name.
+        UsageError: an option that does not exist or has a wrong value.
+    """
+    if uri.name not in SPECS:
+        raise NotFoundError(f"board {uri.text!r}: no twin {uri.name!r}, must be one of {', '.join(SPECS)}")
+    spec = SPECS[uri.name]
+    known = {"seed", "inlet_c", "link", "loss", "share_bits"}
+    known |= {"range"} if uri.name in RESEARCH else set()
+    known |= {"chips"} if uri.name == "bm1366" else set()
+    uri.check_options(known)
+    seed = uri.integer("seed", 0, 0, 2**31 - 1)
+    link = link_of(
+        uri.choice("link", "off", tuple(LINKS)), uri.number("loss", 0.0, 0.0, 1.0) if "loss" in uri.options else None
+    )
+    if uri.choice("range", "standard", ("standard", "research")) == "research":
+        frequency, voltage = RESEARCH[uri.name]
+        limits = spec.limits
+        spec = replace(spec, limits=Limits(frequency, voltage, limits.chip_temperature_c, limits.power_w))
+    if uri.name == "bm1366":
+        spec = replace(spec, chips_per_hashboard=uri.integer("chips", 1, 1, 128))
+    name = f"twin://{uri.name}?" + "&".join(
+        f"{key}={value}" for key, value in sorted({"seed": str(seed), **uri.options}.items())
+    )
+    return TwinBoard(
+        spec,
+        seed,
+        inlet_c=uri.number("inlet_c", spec.heat.inlet_c, -20.0, 60.0),
+        link=link,
+        share_bits=uri.integer("share_bits", 12, 1, 24),
+        uri=name,
+    )
