@@ -14,22 +14,25 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from asic_reservoir.errors import UsageError
 
 Synchronous = Literal["NORMAL", "FULL"]
+Journal = Literal["WAL", "DELETE"]
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process before «database is locked»."""
 
 
-def open_engine(url: str, synchronous: Synchronous = "FULL") -> sa.Engine:
+def open_engine(url: str, synchronous: Synchronous = "FULL", journal: Journal = "WAL") -> sa.Engine:
     """An engine for ``sqlite:///path`` or ``postgresql://user@host/name``.
 
     On SQLite every transaction begins as ``BEGIN IMMEDIATE`` where the connection has the execution option
     ``write=True`` (:class:`Writer` and :func:`upgrade` set it), so that a transaction that will write waits for the
-    other writer at its start, where nothing can be half done yet.
+    other writer at its start, where nothing can be half done yet. With ``autocommit=True`` there is no transaction.
 
     Args:
         url: SQLAlchemy URL; ``postgresql://`` means psycopg.
         synchronous: SQLite only. ``FULL``: a commit has reached the disk. ``NORMAL``: the last commits may be lost
             when the power fails, never when the process is killed.
+        journal: SQLite only. ``WAL``: readers and the writer do not wait for each other. ``DELETE``: one file, that
+            can be read where nothing may be written.
 
     Raises:
         UsageError: the URL is malformed, or names another database.
@@ -48,7 +51,7 @@ def open_engine(url: str, synchronous: Synchronous = "FULL") -> sa.Engine:
         if parsed.database in (None, "", ":memory:"):
             raise UsageError(f"database {shown!r}: in memory, must name a file, as in 'sqlite:///facts.db'")
         engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-        _set_up_sqlite(engine, synchronous)
+        _set_up_sqlite(engine, synchronous, journal)
         return engine
     if backend == "postgresql":
         if importlib.util.find_spec("psycopg") is None:
@@ -57,16 +60,17 @@ def open_engine(url: str, synchronous: Synchronous = "FULL") -> sa.Engine:
     raise UsageError(f"database {shown!r}: {backend!r} is not supported, must be sqlite or postgresql")
 
 
-def _set_up_sqlite(engine: sa.Engine, synchronous: Synchronous) -> None:
+def _set_up_sqlite(engine: sa.Engine, synchronous: Synchronous, journal: Journal) -> None:
     @sa.event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         # the driver's own transaction control leaves DDL outside of transactions; ours has it inside
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute(f"PRAGMA synchronous={synchronous}")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        write = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("autocommit", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write", False) else "BEGIN")

@@ -1,0 +1,165 @@
+"""Sealed segments: Parquet, written once, checked on reading."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asic_reservoir.store.errors import DamageError
+from asic_reservoir.store.events.files import replacing, sha256
+from asic_reservoir.store.events.kinds import LAYOUTS, SCHEMA_VERSION, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A row of the catalogue."""
+
+    kind: Kind
+    first_row: int
+    end_row: int
+    file: str | None
+    """Name in the folder; ``None`` where retention took the file away."""
+    bytes: int
+    sha256: str
+    begin_ns: int
+    """Smallest time in it."""
+    end_ns: int
+    """Largest time in it."""
+    schema_version: int
+    created_utc_ns: int
+
+    @property
+    def rows(self) -> int:
+        return self.end_row - self.first_row
+
+
+def write_segment(
+    path: Path, kind: Kind, first_row: int, run_id: str, tables: Iterable[pa.Table], created_utc_ns: int
+) -> tuple[Segment, bytes]:
+    """Write ``tables`` as one segment; gives its catalogue row and its footer.
+
+    The file appears under its name when it is whole and on the disk. Every page has a CRC-32, which reading checks.
+
+    Raises:
+        StoreWriteError: disk full; there is no file then.
+    """
+    layout = LAYOUTS[kind]
+    schema = kind.schema.with_metadata(
+        {"asic_reservoir.run": run_id, "asic_reservoir.first_row": str(first_row),
+         "asic_reservoir.schema_version": str(SCHEMA_VERSION)}
+    )  # fmt: skip
+    rows, low, high = 0, [], []
+    with replacing(path) as temporary:
+        with pq.ParquetWriter(
+            temporary,
+            schema,
+            use_dictionary=list(layout.dictionary),
+            column_encoding=layout.encodings or None,
+            compression=layout.compression,
+            compression_level=layout.level,
+            write_statistics=["time_ns"],
+            write_page_checksum=True,
+            store_schema=False,
+        ) as writer:
+            for table in tables:
+                writer.write_table(table.cast(schema), row_group_size=layout.row_group)
+                times = table.column("time_ns").combine_chunks().to_numpy()
+                low.append(int(times.min()))
+                high.append(int(times.max()))
+                rows += table.num_rows
+        digest, size, footer = sha256(temporary), temporary.stat().st_size, read_footer(temporary)
+    return (
+        Segment(
+            kind, first_row, first_row + rows, path.name, size, digest, min(low), max(high), SCHEMA_VERSION,
+            created_utc_ns,
+        ),
+        footer,
+    )  # fmt: skip
+
+
+def read_footer(path: Path) -> bytes:
+    """The footer of a Parquet file, from its metadata to its end."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(size - 8)
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(size - 8 - length)
+        return file.read()
+
+
+def parse_footer(footer: bytes) -> pq.FileMetaData:
+    """What :func:`read_footer` read. Raises DamageError."""
+    try:
+        return pq.read_metadata(io.BytesIO(b"PAR1" + footer))
+    except (pa.ArrowException, OSError) as error:
+        raise DamageError(f"footer: {error}") from None
+
+
+class SegmentFile:
+    """Reads one segment by row group. Its footer comes from the catalogue: the file may have lost its own.
+
+    Raises:
+        DamageError: where a page is not what was written; the message names file and rows.
+    """
+
+    def __init__(self, source: Any, name: str, kind: Kind, first_row: int, metadata: pq.FileMetaData) -> None:
+        self.name, self.kind, self.first_row = name, kind, first_row
+        self._file = pq.ParquetFile(
+            source, metadata=metadata, page_checksum_verification=True, arrow_extensions_enabled=False
+        )
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        self.starts = np.cumsum([0] + [group.num_rows for group in groups])
+        """First row of each row group within the segment, and the number of rows, shape (n_groups + 1,)."""
+        times = [group.column(0).statistics for group in groups]
+        self.low = np.array([t.min for t in times], np.int64)
+        """Smallest time of each row group."""
+        self.high = np.array([t.max for t in times], np.int64)
+        """Largest time of each row group."""
+
+    def read(self, group: int, columns: tuple[str, ...] | None = None) -> pa.Table:
+        """One row group; ``columns`` in the order given, or all."""
+        try:
+            table = self._file.read_row_group(group, columns=None if columns is None else list(columns))
+            if table.num_rows != self.starts[group + 1] - self.starts[group]:
+                raise OSError(f"{table.num_rows} rows instead of {self.starts[group + 1] - self.starts[group]}")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            rows = self.rows(group)
+            reason = str(error).splitlines()[0]
+            raise DamageError(f"{self.name}: rows {rows[0]} to {rows[1] - 1} are damaged: {reason}") from None
+        return table if columns is None else table.select(list(columns))
+
+    def rows(self, group: int) -> tuple[int, int]:
+        """First row of a row group in the run, and one past its last."""
+        return self.first_row + int(self.starts[group]), self.first_row + int(self.starts[group + 1])
+
+    def byte_range(self, group: int) -> tuple[int, int]:
+        """Where a row group lies in the file."""
+        meta = self._file.metadata.row_group(group)
+        begins = [_begin(meta.column(i)) for i in range(meta.num_columns)]
+        ends = [b + meta.column(i).total_compressed_size for i, b in enumerate(begins)]
+        return min(begins), max(ends)
+
+    def groups(self, begin_ns: int, end_ns: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+        """Row groups that may have rows with begin_ns <= time < end_ns."""
+        return np.flatnonzero((self.high >= begin_ns) & (self.low < end_ns))
+
+    @property
+    def n_groups(self) -> int:
+        return len(self.starts) - 1
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _begin(column: Any) -> int:
+    start = column.data_page_offset
+    if column.has_dictionary_page and column.dictionary_page_offset is not None:
+        start = min(start, column.dictionary_page_offset)
+    return int(start)
