@@ -118,14 +118,16 @@ def reset_board(serial_number: str, backend: object | None = None) -> None:
     Raises:
         NotFoundError: no board of that serial number.
         UsageError: pyusb or libusb is not there.
-        ServerError: the reset failed.
+        ServerError: the reset failed, or boards are there that this user may not open.
     """
+    closed = 0
     with _errors():
-        for product in (USB_PRODUCT, USB_PRODUCT_BIRDS):
-            for device in _core().find(
-                find_all=True, idVendor=USB_VENDOR, idProduct=product, backend=_backend(backend)
-            ):
-                if str(device.serial_number) == serial_number:
-                    device.reset()
-                    return
+        for device in _devices(backend):
+            strings = _strings(device)
+            closed += strings is None
+            if strings is not None and strings[1] == serial_number:
+                device.reset()
+                return
+    if closed:
+        raise ServerError(f"USB: {closed} boards may not be opened, needs rights on /dev/bus/usb")
     raise NotFoundError(f"USB board {serial_number!r}: not on this host")
