@@ -118,6 +118,32 @@ def evaluate(
     return Score(nrmse(predictions, wanted), predictions, wanted, float(readout.alpha_))
 
 
+def evaluate_targets(
+    states: FloatArray, targets: FloatArray, split: Split, *, alphas: Sequence[float] = DEFAULT_ALPHAS
+) -> FloatArray:
+    """Test NRMSE of many targets on one set of states, each with a penalty of its own by generalised cross-validation.
+
+    Args:
+        states: (n_steps, n_states), finite.
+        targets: (n_steps, n_targets), finite.
+        split: Rows beyond ``split.n_steps`` are not used.
+        alphas: Penalties to choose among.
+
+    Returns:
+        (n_targets,).
+
+    Raises:
+        DataError: as :func:`evaluate`.
+    """
+    if targets.ndim != 2 or targets.shape[1] == 0:
+        raise DataError(f"targets: shape {targets.shape}, must be (n_steps, n_targets)")
+    states, _ = _checked(states, targets[:, 0], split)
+    readout = RidgeReadout(alphas, alpha_per_target=True)
+    readout.fit(states[split.train_rows], targets[split.train_rows])
+    predictions, wanted = readout.predict(states[split.test_rows]), targets[split.test_rows]
+    return np.array([nrmse(predictions[:, k], wanted[:, k]) for k in range(wanted.shape[1])])
+
+
 def nrmse(predictions: FloatArray, target: FloatArray) -> float:
     """RMSE / standard deviation of ``target``, over the same rows.
 

@@ -142,4 +142,5 @@ class Moments:
         quadratic = np.einsum("ij,ij->j", flat, self.covariance() @ flat).reshape(n_targets, n_models)
         cross = np.einsum("nk,nkm->km", self.xy, coefficients)
         bias = self.mean_y[:, None] - np.einsum("n,nkm->km", self.mean_x, coefficients) - offset
-        return np.maximum(self.yy[:, None] - 2.0 * cross + quadratic, 0.0) + self.n * bias * bias
+        error: FloatArray = np.maximum(self.yy[:, None] - 2.0 * cross + quadratic, 0.0) + self.n * bias * bias
+        return error

@@ -1,0 +1,210 @@
+"""What states remember of their input, and whether they say the same twice.
+
+Capacities after Dambre, Verstraeten, Schrauwen & Massar, Sci. Rep. 2 (2012) 514: with Q an orthonormal basis of the
+centred states and z a function of past input, C = |Qᵀz|² / |z|² is the share of z that a linear readout can give.
+Functions that are orthonormal under the input's distribution have capacities that sum to at most the rank of states.
+
+Independent z scores C ~ Beta(r/2, (T - 1 - r)/2) with mean r/T: without a cut, many functions of nothing add up to a
+large capacity. Every capacity here is cut at a quantile of that law, and what survives loses r/T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr, svd
+from scipy.stats import beta
+
+from asic_reservoir.errors import DataError, UsageError
+from asic_reservoir.evaluation import SELECTION_GAP, Score, Split, nrmse
+from asic_reservoir.readout import RidgeReadout
+
+FloatArray = NDArray[np.float64]
+Term = tuple[tuple[int, int], ...]
+"""((lag, degree), …): the product of orthonormal polynomials of u[t - lag], one of each degree."""
+FAMILY_FALSE_ALARM = 1e-3
+"""Chance that any of the functions passes the cut when the states are noise."""
+RANK_TOLERANCE = 1e-10
+"""Singular values of standardised states below this times the largest are rounding."""
+
+
+@dataclass(frozen=True)
+class Capacities:
+    """Capacities of a set of states for a list of functions of past input."""
+
+    terms: tuple[Term, ...]
+    raw: FloatArray
+    """(n_functions,): C before the cut."""
+    threshold: float
+    """What independent noise passes with the stated chance, shared out over the functions."""
+    rank: int
+    """Rank of the centred states."""
+    n_rows: int
+
+    @cached_property
+    def values(self) -> FloatArray:
+        """(n_functions,): 0 up to the threshold, C - rank / n_rows above it."""
+        return np.where(self.raw > self.threshold, self.raw - self.rank / self.n_rows, 0.0)
+
+    @property
+    def total(self) -> float:
+        """Sum of the values; at most the rank, to sampling error."""
+        return float(self.values.sum())
+
+    def of_degree(self, degree: int) -> float:
+        """Sum of the values of one total degree; degree 1 is the linear memory capacity, lag 0 included."""
+        return self._sum(lambda term: sum(power for _, power in term) == degree)
+
+    @property
+    def memory(self) -> float:
+        """Sum of the values of functions that need an earlier input than u[t]."""
+        return self._sum(lambda term: any(lag > 0 for lag, _ in term))
+
+    def per_lag(self) -> FloatArray:
+        """(max_lag + 1,): linear capacity of each lag."""
+        return np.array(
+            [v for term, v in zip(self.terms, self.values, strict=True) if len(term) == 1 and term[0][1] == 1]
+        )
+
+    def _sum(self, wanted: Callable[[Term], bool]) -> float:
+        return float(sum(v for term, v in zip(self.terms, self.values, strict=True) if wanted(term)))
+
+
+@dataclass(frozen=True)
+class LagFunctions:
+    """Orthonormal functions of past input over the rows after a washout: made once, asked of many sets of states."""
+
+    terms: tuple[Term, ...]
+    unit: FloatArray
+    """(n_functions, n_rows): centred, of length 1."""
+    washout: int
+
+    @classmethod
+    def of(cls, u: FloatArray, *, washout: int = 200, max_lag: int = 50, max_product_lag: int = 15) -> LagFunctions:
+        """Polynomials of degree 1 and 2 of one lag, and products of two lags.
+
+        They are orthogonalised on the input itself: any distribution serves, and an input of two values has no square.
+
+        Args:
+            u: (n_steps,), independent draws of one distribution.
+            washout: Rows dropped at the start, at least ``max_lag``.
+            max_lag: Longest lag of the linear functions.
+            max_product_lag: Longest lag of squares and products; -1 leaves them out.
+
+        Raises:
+            UsageError: lags that the washout does not cover.
+            DataError: an input that ends before the washout, or does not vary.
+        """
+        if not -1 <= max_product_lag <= max_lag or not 0 <= max_lag <= washout:
+            raise UsageError(
+                f"capacities: lags {max_lag} (linear) and {max_product_lag} (products), "
+                f"must be in this order at most the washout of {washout}"
+            )
+        if u.ndim != 1 or len(u) < washout + 3:
+            raise DataError(f"input: shape {u.shape}, must be (n_steps,) beyond the washout of {washout}")
+        first = u - u.mean()
+        spread = first.std()
+        if spread <= 1e-12 * max(float(np.abs(u).max()), 1e-300):
+            raise DataError(f"input: constant {u[0]:g}, must vary")
+        first = first / spread
+        second = first**2 - 1.0 - np.mean(first**3) * first
+        lagged = [first[washout - lag : len(u) - lag] for lag in range(max_lag + 1)]
+        terms: list[Term] = [((lag, 1),) for lag in range(max_lag + 1)]
+        rows = list(lagged)
+        for late in range(max_product_lag + 1):
+            if second.std() > 1e-9:
+                terms.append(((late, 2),))
+                rows.append(second[washout - late : len(u) - late])
+            for early in range(late + 1, max_product_lag + 1):
+                terms.append(((late, 1), (early, 1)))
+                rows.append(lagged[late] * lagged[early])
+        functions = np.stack(rows)
+        functions -= functions.mean(axis=1, keepdims=True)
+        functions /= np.sqrt(np.einsum("ij,ij->i", functions, functions))[:, None]
+        return cls(tuple(terms), functions, washout)
+
+
+def capacities(states: FloatArray, functions: LagFunctions, *, false_alarm: float = FAMILY_FALSE_ALARM) -> Capacities:
+    """Linear memory capacity and information processing capacity of degree 2, with the analytic cut.
+
+    Args:
+        states: (n_steps, n_states), with a row for every step of the functions' input.
+        functions: ``LagFunctions.of(u)``.
+        false_alarm: Chance that any function passes the cut on noise.
+
+    Raises:
+        DataError: shapes that do not fit.
+
+    >>> u = np.random.default_rng(0).uniform(size=2000)
+    >>> round(capacities(u[:, None], LagFunctions.of(u)).of_degree(1), 2)
+    1.0
+    """
+    n_rows = functions.unit.shape[1]
+    if states.ndim != 2 or len(states) != functions.washout + n_rows:
+        raise DataError(f"states: shape {states.shape}, must be ({functions.washout + n_rows}, n_states) as the input")
+    basis = orthonormal_basis(states[functions.washout :])
+    rank = basis.shape[1]
+    overlap = functions.unit @ basis
+    raw = np.einsum("ij,ij->i", overlap, overlap)
+    threshold = noise_threshold(rank, n_rows, false_alarm / len(functions.terms))
+    return Capacities(functions.terms, raw, threshold, rank, n_rows)
+
+
+def noise_threshold(rank: int, n_rows: int, false_alarm: float) -> float:
+    """Capacity that a function independent of the states passes with probability ``false_alarm``."""
+    if rank == 0 or n_rows - 1 <= rank:
+        return 1.0
+    return float(beta.isf(false_alarm, rank / 2, (n_rows - 1 - rank) / 2))
+
+
+def orthonormal_basis(states: FloatArray) -> FloatArray:
+    """(n_rows, rank): orthonormal columns that span the centred, scaled states."""
+    centred = states - states.mean(axis=0)
+    scale = centred.std(axis=0)
+    moving = scale > 1e-12 * np.maximum(np.abs(states).max(axis=0), 1e-300)
+    if not moving.any():
+        return np.zeros((len(states), 0))
+    # QR first: the decomposition that tells the rank then works on n_states², not on all rows
+    tall, small = qr(centred[:, moving] / scale[moving], mode="economic", overwrite_a=True, check_finite=False)
+    left, singular, _ = svd(small, full_matrices=False, check_finite=False)
+    basis: FloatArray = tall @ left[:, singular > RANK_TOLERANCE * singular[0]]
+    return basis
+
+
+def consistency(first_run: FloatArray, second_run: FloatArray, *, washout: int = 200) -> FloatArray:
+    """(n_states,): γ² = squared correlation of each state over two runs of one input from different starts.
+
+    White noise alone gives γ² = (SNR / (1 + SNR))²; low γ² at high SNR means that the state does not forget its start
+    (Uchida, McAllister & Roy, Phys. Rev. Lett. 93 (2004) 244102). A state that does not move scores 0.
+
+    Raises:
+        DataError: the two runs have different shapes.
+    """
+    if first_run.shape != second_run.shape or first_run.ndim != 2:
+        raise DataError(f"runs {first_run.shape} and {second_run.shape}: must both be (n_steps, n_states)")
+    one = first_run[washout:] - first_run[washout:].mean(axis=0)
+    two = second_run[washout:] - second_run[washout:].mean(axis=0)
+    power = np.sum(one**2, axis=0) * np.sum(two**2, axis=0)
+    cross = np.sum(one * two, axis=0)
+    gamma_squared: FloatArray = np.divide(cross**2, power, out=np.zeros_like(power), where=power > 0)
+    return gamma_squared
+
+
+def transfer(first_run: FloatArray, second_run: FloatArray, target: FloatArray, split: Split) -> Score:
+    """Train on the training part of the first run, test on the test part of a second run of the same input.
+
+    The score of a reservoir survives this; a drifting or chaotic one does not.
+
+    Raises:
+        DataError: the two runs have different shapes.
+    """
+    if first_run.shape != second_run.shape or first_run.ndim != 2:
+        raise DataError(f"runs {first_run.shape} and {second_run.shape}: must both be (n_steps, n_states)")
+    gap = min(SELECTION_GAP, split.train // 20)
+    readout = RidgeReadout(selection="blocks", gap=gap).fit(first_run[split.train_rows], target[split.train_rows])
+    predictions, wanted = readout.predict(second_run[split.test_rows]), target[split.test_rows]
+    return Score(nrmse(predictions, wanted), predictions, wanted, float(readout.alpha_))
