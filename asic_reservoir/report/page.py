@@ -64,6 +64,7 @@ def render_html(report: ReportData) -> str:
             ladder=ladder,
             figures=[picture(figure, report.origin) for figure in report.figures],
             own=OWN_ROWS,
+            settings_shown=bool(report.settings),
         )
     )
 
@@ -91,6 +92,7 @@ def environment() -> Environment:
     made.filters["cell"] = cell
     made.filters["words"] = lambda name: str(name).replace("_", " ")
     made.filters["row_title"] = title_of
+    made.filters["score"] = lambda value: f"{value:.4f}".replace("-", "−")
     return made
 
 

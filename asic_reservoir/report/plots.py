@@ -90,7 +90,7 @@ def draw_ladder(rows: Sequence[Row], origin: Origin) -> bytes:
         if added:
             _dots(axes[1], added)
             axes[1].axvline(0, color="#111827", linewidth=1)
-            axes[1].set_xlabel("change of NRMSE, paired over seeds (below 0 the board adds something)")
+            axes[1].set_xlabel("change of NRMSE, paired (below 0: it adds)")
         return _svg(canvas, origin)
 
 
@@ -102,7 +102,7 @@ def _dots(axes: Axes, rows: Sequence[Row]) -> None:
             axes.plot(row.values, [y] * len(row.values), "|", color=colour, alpha=0.45, markersize=7)
         axes.plot(row.nrmse.mean, y, "o", color=colour, markersize=5.5)
         axes.annotate(
-            f"{row.nrmse.mean:.3f}",
+            f"{row.nrmse.mean:.3f}".replace("-", "−"),
             (row.nrmse.high, y),
             xytext=(7, 0),
             textcoords="offset points",
@@ -221,11 +221,11 @@ def _canvas(height_in: float) -> Canvas:
 
 
 def _svg(canvas: Canvas, origin: Origin) -> bytes:
-    """The canvas with its origin in the upper right corner, as SVG."""
+    """The canvas with its origin in the upper left corner, as SVG."""
     canvas.suptitle(
         origin.value.upper(),
-        x=0.995,
-        ha="right",
+        x=0.012,
+        ha="left",
         fontsize=8.5,
         fontweight="bold",
         color={"simulated": "#9a3412", "replayed": "#5b21b6", "measured": "#065f46"}[origin.value],

@@ -1,0 +1,1 @@
+"""Commands of ``asic-reservoir``, one module each, found through entry points."""
