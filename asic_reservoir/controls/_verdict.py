@@ -113,8 +113,8 @@ def _own_memory(rows: Mapping[str, Sequence[float]], means: Mapping[str, Interva
             f"; driven with u[t] only it scores {alone:.3f} against {present:.3f} for u[t], which is memory of its own"
         )
     return (
-        f"; driven with u[t] only it scores {alone:.3f} against {present:.3f} for u[t], so the memory is the encoding's "
-        "and the silicon's share is the nonlinearity"
+        f"; driven with u[t] only it scores {alone:.3f} against {present:.3f} for u[t], so the memory is the "
+        "encoding's and the silicon's share is the nonlinearity"
     )
 
 
