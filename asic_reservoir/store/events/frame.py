@@ -6,7 +6,8 @@ A frame is a header of 48 bytes, a payload, and zeros up to a multiple of 8::
     CRC-32 of the payload u32  CRC-32 of the 44 bytes before it u32
 
 little-endian. The header has a check of its own, so that a log can be indexed without reading what is in it, and
-``first_row`` says after a damage which rows are missing.
+``first_row`` says after a damage which rows are missing. Frames that were appended together are a group: all but the
+last have the highest bit of ``kind`` set, and a group that did not come to its end was never acknowledged.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ MAGIC = b"ARF1"
 OPENING = 0
 """Kind of the first frame of a log: a JSON document that says which run it belongs to."""
 
+_MORE = 0x8000
+"""Bit of ``kind``: the next frame belongs to the same append."""
+
 _HEADER = struct.Struct("<4sHHIIQqqII")
 HEADER_BYTES = _HEADER.size
 MAX_ROWS = 1 << 20
@@ -49,6 +53,13 @@ class Frame:
     """Of the payload in the file."""
     length: int
     crc: int
+    more: bool
+    """The next frame belongs to the same append."""
+
+    @property
+    def begin(self) -> int:
+        """Where its header begins."""
+        return self.offset - HEADER_BYTES
 
     @property
     def end_row(self) -> int:
@@ -84,36 +95,39 @@ def _aligned(offset: int) -> int:
     return (offset + 7) & ~7
 
 
-def pack(kind: int, first_row: int, rows: int, begin_ns: int, end_ns: int, payload: list[Buffer]) -> list[Buffer]:
+def pack(
+    kind: int, first_row: int, rows: int, begin_ns: int, end_ns: int, payload: list[Buffer], more: bool = False
+) -> list[Buffer]:
     """A frame as buffers to be written one after the other; the payload is not copied."""
     crc, length = 0, 0
     for part in payload:
         crc = zlib.crc32(part, crc)
         length += len(part)
-    head = _HEADER.pack(MAGIC, kind, SCHEMA_VERSION, rows, length, first_row, begin_ns, end_ns, crc, 0)[:-4]
+    head = _HEADER.pack(
+        MAGIC, kind | (_MORE if more else 0), SCHEMA_VERSION, rows, length, first_row, begin_ns, end_ns, crc, 0
+    )[:-4]
     padding = bytes(_aligned(length) - length)
     return [head + zlib.crc32(head).to_bytes(4, "little"), *payload, padding]
 
 
-def pack_nonces(first_row: int, batch: NonceBatch) -> list[Buffer]:
+def pack_nonces(first_row: int, batch: NonceBatch, more: bool = False) -> list[Buffer]:
     """Frames of a batch of nonces, at least one row."""
     buffers: list[Buffer] = []
     for begin in range(0, len(batch), MAX_ROWS):
         columns = {name: column[begin : begin + MAX_ROWS] for name, column in batch.columns()}
         time_ns = columns["time_ns"]
         payload: list[Buffer] = [np.ascontiguousarray(columns[name]).data.cast("B") for name in NONCE_ORDER]
-        buffers += pack(
-            Kind.NONCES.value, first_row + begin, len(time_ns), int(time_ns.min()), int(time_ns.max()), payload
-        )
+        low, high = int(time_ns.min()), int(time_ns.max())
+        followed = more or begin + MAX_ROWS < len(batch)
+        buffers += pack(Kind.NONCES.value, first_row + begin, len(time_ns), low, high, payload, followed)
     return buffers
 
 
-def pack_table(kind: Kind, first_row: int, batch: pa.RecordBatch) -> list[Buffer]:
+def pack_table(kind: Kind, first_row: int, batch: pa.RecordBatch, more: bool = False) -> list[Buffer]:
     """The frame of a batch of another kind, at least one row."""
     time_ns = batch.column(0).to_numpy()
-    return pack(
-        kind.value, first_row, batch.num_rows, int(time_ns.min()), int(time_ns.max()), [memoryview(batch.serialize())]
-    )
+    low, high = int(time_ns.min()), int(time_ns.max())
+    return pack(kind.value, first_row, batch.num_rows, low, high, [memoryview(batch.serialize())], more)
 
 
 def unpack_nonces(frame: Frame, payload: Buffer) -> NonceBatch:
@@ -155,7 +169,9 @@ def read_header(data: memoryview, at: int) -> Frame | None:
     _, kind, schema, rows, length, first_row, begin_ns, end_ns, crc, check = _HEADER.unpack(head)
     if zlib.crc32(head[:-4]) != check:
         return None
-    return Frame(kind, schema, rows, first_row, begin_ns, end_ns, at + HEADER_BYTES, length, crc)
+    return Frame(
+        kind & ~_MORE, schema, rows, first_row, begin_ns, end_ns, at + HEADER_BYTES, length, crc, bool(kind & _MORE)
+    )
 
 
 def scan(data: memoryview, start: int = 0, check: bool = True) -> Iterator[Frame | Torn]:

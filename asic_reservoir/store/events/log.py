@@ -135,7 +135,7 @@ class EventLog:
     def append_all(self, events: Sequence[Events]) -> list[int]:
         """Take rows of several kinds with one write; gives the number of the first row of each.
 
-        A crash in the middle keeps the first of them or none, in the order given.
+        A crash in the middle keeps all of them or none.
 
         Raises:
             StoreWriteError, UsageError: as :meth:`append`.
@@ -148,15 +148,13 @@ class EventLog:
             mark = self._mark
             following = dict(mark.following)
             firsts, buffers, rows = [], list[Buffer](), 0
+            left = sum(_rows(batch) > 0 for _, batch in events)
             for kind, batch in events:
-                first = following[kind]
+                first, n = following[kind], _rows(batch)
                 firsts.append(first)
-                n = len(batch) if isinstance(batch, NonceBatch) else batch.num_rows
                 if n:
-                    packed = (
-                        pack_nonces(first, batch) if isinstance(batch, NonceBatch) else pack_table(kind, first, batch)
-                    )
-                    buffers += packed
+                    left -= 1
+                    buffers += _packed(kind, first, batch, left > 0)
                     following[kind] += n
                     rows += n
             if buffers:
@@ -317,3 +315,11 @@ class EventLog:
             self._seal_error = None
         except DataError as error:
             self._seal_error = error
+
+
+def _rows(batch: NonceBatch | pa.RecordBatch) -> int:
+    return len(batch) if isinstance(batch, NonceBatch) else int(batch.num_rows)
+
+
+def _packed(kind: Kind, first: int, batch: NonceBatch | pa.RecordBatch, more: bool) -> list[Buffer]:
+    return pack_nonces(first, batch, more) if isinstance(batch, NonceBatch) else pack_table(kind, first, batch, more)

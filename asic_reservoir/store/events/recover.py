@@ -16,7 +16,7 @@ from asic_reservoir.store.events.catalogue import Catalogue
 from asic_reservoir.store.events.damage import Damage
 from asic_reservoir.store.events.files import TEMPORARY, sha256
 from asic_reservoir.store.events.folder import CATALOGUE, RunFolder
-from asic_reservoir.store.events.frame import OPENING, Torn, scan
+from asic_reservoir.store.events.frame import OPENING, Frame, scan
 from asic_reservoir.store.events.kinds import SCHEMA_VERSION, Kind
 from asic_reservoir.store.events.seal import seal_log
 from asic_reservoir.store.events.segment import Segment, SegmentFile, read_footer
@@ -102,13 +102,24 @@ def _close_log(path: Path, run_id: str, report: Recovery) -> None:
     """Cut the tail that did not come to its end, and close the log."""
     data = path.read_bytes()
     whole = len(data)
+    group: int | None = None  # where an append began that is not at its end yet
     for found in scan(memoryview(data)):
-        if isinstance(found, Torn):
-            if found.unfinished:
-                report.cut.append(Damage.of_log(path.name, found))
-                whole = found.begin
-        elif found.kind == OPENING:
-            _check_opening(data[found.offset : found.offset + found.length], run_id, path.name)
+        if isinstance(found, Frame):
+            if found.kind == OPENING:
+                _check_opening(data[found.offset : found.offset + found.length], run_id, path.name)
+            if found.more and group is None:
+                group = found.begin
+            elif not found.more:
+                group = None
+        elif found.unfinished:
+            report.cut.append(Damage.of_log(path.name, found))
+            whole = found.begin
+        else:
+            group = None
+    if group is not None:
+        if not report.cut or report.cut[-1].begin != whole:
+            report.cut.append(Damage(path.name, "append that did not come to its end", group, whole))
+        whole = group
     if whole == 0:
         path.unlink()
         return
