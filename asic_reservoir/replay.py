@@ -52,7 +52,10 @@ def open_replay(uri: BoardUri) -> Board:
         UsageError: an option; a recording has none.
         DataError: the file is not a recording.
     """
-    uri.check_options(set())
+    if uri.options:
+        raise UsageError(
+            f"board {uri.text!r}: option {next(iter(uri.options))!r}, must have none: a recording is as it is"
+        )
     if uri.name == SHIPPED_NAME and uri.path in ("", "/"):
         return ReplayBoard(uri.text, shipped())
     if uri.name:

@@ -92,8 +92,13 @@ def _intervals(found: Inspection) -> str:
 
 def _places(found: Inspection) -> str:
     used = sum(count > 0 for count in found.chips.values())
-    text = f"{used} of {len(found.chips)} chip indices and {len(found.cores)} core addresses gave nonces. "
+    if len(found.chips) == 1:
+        text = f"{len(found.cores)} core addresses of the one chip gave nonces. "
+    else:
+        text = f"{used} of {len(found.chips)} chip indices and {len(found.cores)} core addresses gave nonces. "
     for name, test in (("chips", found.chip_uniformity), ("cores", found.core_uniformity)):
+        if test is None and name == "chips" and len(found.chips) == 1:
+            continue
         if test is None:
             text += f"Too few nonces to compare {name}. "
         else:
@@ -115,7 +120,7 @@ def pictures(found: Inspection) -> list[Figure]:
 
 def _age_plot(profile: JobAgeProfile) -> LinePlot:
     middle = (profile.edges_s[1:] + profile.edges_s[:-1]) / 2 * 1e3
-    lasting = profile.exposure_s > 0.25  # seconds; less says nothing of a rate of a few a second
+    lasting = profile.exposure_s > 1.0  # seconds; less says nothing of a rate of a few a second
     rate = np.where(lasting, profile.events / np.where(lasting, profile.exposure_s, 1.0), np.nan)
     error = 1.96 * np.sqrt(profile.events + 1.0) / np.where(lasting, profile.exposure_s, np.nan)
     return LinePlot(
