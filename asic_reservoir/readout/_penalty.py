@@ -13,6 +13,8 @@ from asic_reservoir.readout._moments import FloatArray, Moments
 
 RESOLUTION = 1e-14
 """Eigenvalues of a Gram matrix below this times the largest are rounding, not signal."""
+REMAINDER = 1e-10
+"""A variance that shrinks below this share of itself by subtraction is rounding too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,19 @@ class RidgePath:
     mean_y: FloatArray
 
     @classmethod
-    def of(cls, moments: Moments, standardize: bool) -> RidgePath:
-        """Decompose. Constant states (to rounding) get no weight."""
+    def of(cls, moments: Moments, standardize: bool, remainder_of: Moments | None = None) -> RidgePath:
+        """Decompose. Constant states (to rounding) get no weight.
+
+        ``remainder_of`` are the moments that ``moments`` were left of by subtraction: a state that varies only in
+        the rows taken away leaves the rounding of the difference behind, not a variance.
+        """
         n = moments.n
         gram = moments.covariance() / n
         variance = np.maximum(np.diag(gram), 0.0)
         rounding = (64.0 * np.finfo(float).eps * np.abs(moments.mean_x)) ** 2
+        if remainder_of is not None:
+            whole = np.diag(remainder_of.covariance()) / remainder_of.n
+            rounding = np.maximum(rounding, REMAINDER * whole)
         constant = variance <= rounding
         scale = np.sqrt(variance) if standardize else np.ones_like(variance)
         scale[constant] = 1.0
@@ -116,7 +125,7 @@ def block_errors(
         training = total.without(block)
         if gap is not None:
             training = training.without(gap)
-        coefficients, offset = RidgePath.of(training, standardize).solve(alphas)
+        coefficients, offset = RidgePath.of(training, standardize, remainder_of=total).solve(alphas)
         error += block.squared_error(coefficients, offset)
     return error / sum(block.n for block in blocks)
 
