@@ -94,7 +94,8 @@ def poisson_counts(activity: FloatArray, mean_count: float, split: Split, genera
     low, high = activity[split.train_rows].min(axis=0), activity[split.train_rows].max(axis=0)
     half = np.where(high > low, (high - low) / 2, 1.0)
     depth = np.clip((activity - (low + high) / 2) / half, -1.0, 1.0)
-    return generator.poisson(mean_count * (1.0 + depth)).astype(np.float64)
+    counts: FloatArray = generator.poisson(mean_count * (1.0 + depth)).astype(np.float64)
+    return counts
 
 
 def poisson_twin(

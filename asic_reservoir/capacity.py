@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import qr, svd
 from scipy.stats import beta
 
+from asic_reservoir._blas import single_thread
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.evaluation import SELECTION_GAP, Score, Split, nrmse
 from asic_reservoir.readout import RidgeReadout
@@ -169,9 +170,10 @@ def orthonormal_basis(states: FloatArray) -> FloatArray:
     if not moving.any():
         return np.zeros((len(states), 0))
     # QR first: the decomposition that tells the rank then works on n_states², not on all rows
-    tall, small = qr(centred[:, moving] / scale[moving], mode="economic", overwrite_a=True, check_finite=False)
-    left, singular, _ = svd(small, full_matrices=False, check_finite=False)
-    basis: FloatArray = tall @ left[:, singular > RANK_TOLERANCE * singular[0]]
+    with single_thread():
+        tall, small = qr(centred[:, moving] / scale[moving], mode="economic", overwrite_a=True, check_finite=False)
+        left, singular, _ = svd(small, full_matrices=False, check_finite=False)
+        basis: FloatArray = tall @ left[:, singular > RANK_TOLERANCE * singular[0]]
     return basis
 
 
@@ -205,6 +207,7 @@ def transfer(first_run: FloatArray, second_run: FloatArray, target: FloatArray, 
     if first_run.shape != second_run.shape or first_run.ndim != 2:
         raise DataError(f"runs {first_run.shape} and {second_run.shape}: must both be (n_steps, n_states)")
     gap = min(SELECTION_GAP, split.train // 20)
-    readout = RidgeReadout(selection="blocks", gap=gap).fit(first_run[split.train_rows], target[split.train_rows])
-    predictions, wanted = readout.predict(second_run[split.test_rows]), target[split.test_rows]
+    with single_thread():
+        readout = RidgeReadout(selection="blocks", gap=gap).fit(first_run[split.train_rows], target[split.train_rows])
+        predictions, wanted = readout.predict(second_run[split.test_rows]), target[split.test_rows]
     return Score(nrmse(predictions, wanted), predictions, wanted, float(readout.alpha_))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from asic_reservoir._blas import single_thread
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.readout import DEFAULT_ALPHAS, RidgeReadout
 
@@ -112,8 +113,9 @@ def evaluate(
     states, target = _checked(states, target, split)
     x, y = states[split.train_rows], target[split.train_rows]
     gap = min(SELECTION_GAP, split.train // 20) if selection == "blocks" else 0
-    readout = RidgeReadout(alphas, selection=selection, gap=gap).fit(x, y)
-    predictions = readout.predict(states[split.test_rows])
+    with single_thread():
+        readout = RidgeReadout(alphas, selection=selection, gap=gap).fit(x, y)
+        predictions = readout.predict(states[split.test_rows])
     wanted = target[split.test_rows]
     return Score(nrmse(predictions, wanted), predictions, wanted, float(readout.alpha_))
 
@@ -139,8 +141,9 @@ def evaluate_targets(
         raise DataError(f"targets: shape {targets.shape}, must be (n_steps, n_targets)")
     states, _ = _checked(states, targets[:, 0], split)
     readout = RidgeReadout(alphas, alpha_per_target=True)
-    readout.fit(states[split.train_rows], targets[split.train_rows])
-    predictions, wanted = readout.predict(states[split.test_rows]), targets[split.test_rows]
+    with single_thread():
+        readout.fit(states[split.train_rows], targets[split.train_rows])
+        predictions, wanted = readout.predict(states[split.test_rows]), targets[split.test_rows]
     return np.array([nrmse(predictions[:, k], wanted[:, k]) for k in range(wanted.shape[1])])
 
 

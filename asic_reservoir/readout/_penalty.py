@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from asic_reservoir._blas import single_thread
 from asic_reservoir.readout._moments import FloatArray, Moments
 
 RESOLUTION = 1e-14
@@ -62,7 +63,8 @@ class RidgePath:
         cross[constant] = 0.0
         gram /= scale[:, None]
         gram /= scale[None, :]
-        values, vectors = eigh(gram, driver="evd", overwrite_a=True, check_finite=False)
+        with single_thread():
+            values, vectors = eigh(gram, driver="evd", overwrite_a=True, check_finite=False)
         values = np.where(values > RESOLUTION * max(values[-1], 0.0), values, 0.0)
         q = vectors.T @ (cross / scale[:, None])
         q[values == 0.0] = 0.0
