@@ -61,6 +61,11 @@ class Kind(Enum):
         """Columns as Arrow has them."""
         return SCHEMAS[self]
 
+    @property
+    def is_summary(self) -> bool:
+        """Its segments carry the row numbers of the nonces that they stand for."""
+        return self is Kind.SUMMARIES
+
     @classmethod
     def of(cls, word: str) -> Kind:
         """The kind of that name; raises KeyError."""

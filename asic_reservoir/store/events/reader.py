@@ -180,6 +180,13 @@ class RunReader:
             reasons = [str(gap) for gap in self.view.gaps(kind) if gap.end_row > at]
             raise DamageError(reasons[0] if reasons else f"rows {at} to {end - 1} of {kind.word} are not there")
 
+    def rows_between(self, kind: Kind, first_row: int, end_row: int) -> Iterator[tuple[int, pa.Table]]:
+        """Rows ``first_row`` to ``end_row``, as :meth:`rows` gives them; all of them must be there."""
+        for at, table in self.rows(kind, first_row):
+            yield at, table.slice(0, end_row - at)
+            if at + table.num_rows >= end_row:
+                return
+
     def missing(self, kind: Kind = Kind.NONCES, begin_ns: int | None = None, end_ns: int | None = None) -> list[Gap]:
         """Rows that are damaged or pruned, and may have had times in the window. Reads what it reports on."""
         begin, end = _window(begin_ns, end_ns)

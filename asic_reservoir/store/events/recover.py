@@ -150,13 +150,17 @@ def _place_segments(folder: RunFolder, catalogue: Catalogue, report: Recovery) -
     for kind, first, end, path in folder.segment_files():
         if path.name in names:
             continue
+        if kind.is_summary and any(s.kind is Kind.NONCES and s.file and s.first_row == first for s in known):
+            path.unlink()  # thinning did not come to its end: what it stands for is still there
+            report.deleted.append(path.name)
+            continue
         have = sum(max(0, min(s.end_row, end) - max(s.first_row, first)) for s in known if s.kind is kind)
         if have == end - first:
             path.unlink()
             report.deleted.append(path.name)
         elif have == 0:
             try:
-                catalogue.replace([], [adopt(path, kind, first, catalogue.run_id)])
+                catalogue.replace([], [adopt(path, kind, first, end, catalogue.run_id)])
                 report.adopted.append(path.name)
             except DamageError as error:
                 report.damages.append(Damage(path.name, str(error), kind=kind, first_row=first, end_row=end))
@@ -165,7 +169,7 @@ def _place_segments(folder: RunFolder, catalogue: Catalogue, report: Recovery) -
             report.damages.append(Damage(path.name, reason, kind=kind, first_row=first, end_row=end))
 
 
-def adopt(path: Path, kind: Kind, first_row: int, run_id: str) -> tuple[Segment, bytes]:
+def adopt(path: Path, kind: Kind, first_row: int, end_row: int, run_id: str) -> tuple[Segment, bytes]:
     """The catalogue row of a segment file, made from the file itself.
 
     Raises:
@@ -185,7 +189,10 @@ def adopt(path: Path, kind: Kind, first_row: int, run_id: str) -> tuple[Segment,
     try:
         for group in range(file.n_groups):
             file.read(group)
-        end_row, low, high = first_row + int(file.starts[-1]), int(file.low.min()), int(file.high.max())
+        low, high = int(file.low.min()), int(file.high.max())
+        rows = int(file.starts[-1])
+        if rows != end_row - first_row and not (kind.is_summary and rows < end_row - first_row):
+            raise DamageError(f"{path.name}: {rows} rows, must be {end_row - first_row} as its name says")
     finally:
         file.close()
     segment = Segment(

@@ -41,47 +41,64 @@ class Segment:
 
 
 def write_segment(
-    path: Path, kind: Kind, first_row: int, run_id: str, tables: Iterable[pa.Table], created_utc_ns: int
+    path: Path,
+    kind: Kind,
+    first_row: int,
+    run_id: str,
+    tables: Iterable[pa.Table],
+    created_utc_ns: int,
+    end_row: int | None = None,
 ) -> tuple[Segment, bytes]:
     """Write ``tables`` as one segment; gives its catalogue row and its footer.
 
     The file appears under its name when it is whole and on the disk. Every page has a CRC-32, which reading checks.
+    ``end_row`` is given for summaries only: they carry the numbers of the nonces that they stand for.
 
     Raises:
         StoreWriteError: disk full; there is no file then.
     """
-    layout = LAYOUTS[kind]
-    schema = kind.schema.with_metadata(
-        {"asic_reservoir.run": run_id, "asic_reservoir.first_row": str(first_row),
-         "asic_reservoir.schema_version": str(SCHEMA_VERSION)}
-    )  # fmt: skip
-    rows, low, high = 0, [], []
     with replacing(path) as temporary:
-        with pq.ParquetWriter(
-            temporary,
-            schema,
-            use_dictionary=list(layout.dictionary),
-            column_encoding=layout.encodings or None,
-            compression=layout.compression,
-            compression_level=layout.level,
-            write_statistics=["time_ns"],
-            write_page_checksum=True,
-            store_schema=False,
-        ) as writer:
-            for table in tables:
-                writer.write_table(table.cast(schema), row_group_size=layout.row_group)
-                times = table.column("time_ns").combine_chunks().to_numpy()
-                low.append(int(times.min()))
-                high.append(int(times.max()))
-                rows += table.num_rows
+        with parquet_writer(temporary, kind, first_row, run_id) as writer:
+            rows, low, high = write_groups(writer, kind, tables)
         digest, size, footer = sha256(temporary), temporary.stat().st_size, read_footer(temporary)
-    return (
-        Segment(
-            kind, first_row, first_row + rows, path.name, size, digest, min(low), max(high), SCHEMA_VERSION,
-            created_utc_ns,
-        ),
-        footer,
-    )  # fmt: skip
+    end = first_row + rows if end_row is None else end_row
+    segment = Segment(kind, first_row, end, path.name, size, digest, low, high, SCHEMA_VERSION, created_utc_ns)
+    return segment, footer
+
+
+def parquet_writer(target: Any, kind: Kind, first_row: int, run_id: str) -> pq.ParquetWriter:
+    """A Parquet writer for rows of a kind, into a path or a file, with everything that reading relies on."""
+    layout = LAYOUTS[kind]
+    about = {
+        "asic_reservoir.run": run_id,
+        "asic_reservoir.first_row": str(first_row),
+        "asic_reservoir.schema_version": str(SCHEMA_VERSION),
+    }
+    writer = pq.ParquetWriter(
+        target,
+        kind.schema,
+        use_dictionary=list(layout.dictionary),
+        column_encoding=layout.encodings or None,
+        compression=layout.compression,
+        compression_level=layout.level,
+        write_statistics=["time_ns"],
+        write_page_checksum=True,
+        store_schema=False,
+    )
+    writer.add_key_value_metadata(about)
+    return writer
+
+
+def write_groups(writer: pq.ParquetWriter, kind: Kind, tables: Iterable[pa.Table]) -> tuple[int, int, int]:
+    """Write tables, at least one row in all; gives the number of rows, the smallest and the largest time."""
+    rows, low, high = 0, list[int](), list[int]()
+    for table in tables:
+        writer.write_table(table.cast(writer.schema), row_group_size=LAYOUTS[kind].row_group)
+        times = table.column("time_ns").combine_chunks().to_numpy()
+        low.append(int(times.min()))
+        high.append(int(times.max()))
+        rows += table.num_rows
+    return rows, min(low), max(high)
 
 
 def read_footer(path: Path) -> bytes:
@@ -109,11 +126,12 @@ class SegmentFile:
         DamageError: where a page is not what was written; the message names file and rows.
     """
 
-    def __init__(self, source: Any, name: str, kind: Kind, first_row: int, metadata: pq.FileMetaData) -> None:
+    def __init__(self, source: Any, name: str, kind: Kind, first_row: int, metadata: pq.FileMetaData | None) -> None:
         self.name, self.kind, self.first_row = name, kind, first_row
         self._file = pq.ParquetFile(
             source, metadata=metadata, page_checksum_verification=True, arrow_extensions_enabled=False
         )
+        metadata = self._file.metadata
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.starts = np.cumsum([0] + [group.num_rows for group in groups])
         """First row of each row group within the segment, and the number of rows, shape (n_groups + 1,)."""

@@ -14,6 +14,17 @@
 from asic_reservoir.store.facts.engine import open_engine
 from asic_reservoir.store.facts.identifiers import new_id, now_ns
 from asic_reservoir.store.facts.migrate import current, downgrade, upgrade
+from asic_reservoir.store.facts.queue import (
+    attempts,
+    audit,
+    idempotency,
+    leases,
+    reservations,
+    shares,
+    shelf,
+    task_events,
+    task_files,
+)
 from asic_reservoir.store.facts.schema import (
     boards,
     calibrations,
@@ -30,20 +41,29 @@ from asic_reservoir.store.facts.writer import Writer
 
 __all__ = [
     "Writer",
+    "attempts",
+    "audit",
     "boards",
     "calibrations",
     "claims",
     "current",
     "downgrade",
+    "idempotency",
     "keys",
+    "leases",
     "metadata",
     "models",
     "new_id",
     "now_ns",
     "open_engine",
+    "reservations",
     "results",
     "runs",
     "segments",
+    "shares",
+    "shelf",
+    "task_events",
+    "task_files",
     "tasks",
     "upgrade",
 ]

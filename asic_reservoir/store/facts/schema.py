@@ -75,6 +75,16 @@ tasks = sa.Table(
     sa.Column("created_utc_ns", sa.BigInteger, nullable=False, index=True),
     sa.Column("finished_utc_ns", sa.BigInteger),
     sa.Column("error", sa.Text),
+    sa.Column("board_id", _ID, sa.ForeignKey("boards.id")),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("max_attempts", sa.Integer, nullable=False, server_default="3"),
+    sa.Column("deadline_utc_ns", sa.BigInteger),
+    sa.Column("started_utc_ns", sa.BigInteger),
+    sa.Column("last_event", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("owner", _ID, nullable=False, server_default="", doc="key_id, or empty: what fair share counts by"),
+    sa.Index("ix_tasks_board_id_state_priority_owner_id", "board_id", "state", "priority", "owner", "id"),
+    sa.Index("ix_tasks_owner_state", "owner", "state"),
 )
 """What was asked for. The words of ``state`` belong to whoever runs the queue."""
 
@@ -142,6 +152,8 @@ keys = sa.Table(
     sa.Column("created_utc_ns", sa.BigInteger, nullable=False),
     sa.Column("expires_utc_ns", sa.BigInteger),
     sa.Column("revoked_utc_ns", sa.BigInteger),
+    sa.Column("prefix", sa.String(16), index=True, doc="first characters of the secret, to find a key by"),
+    sa.Column("limits", Json, doc="requests a minute, tasks waiting at once"),
 )
 """Keys of users of the service."""
 
