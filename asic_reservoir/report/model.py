@@ -353,8 +353,8 @@ class ReportData(Model):
             return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "report"
-            raise DataError(f"{source}: {where}: {_brief(first['input'])}, {_one_line(first['msg'])}") from None
+            where = _one_line(".".join(str(part) for part in first["loc"])) or "report"
+            raise DataError(f"{source}: {where[:100]}: {_brief(first['input'])}, {_one_line(first['msg'])}") from None
 
 
 def interval_rows(names_and_values: Sequence[tuple[str, ArrayLike]]) -> list[Row]:
