@@ -23,7 +23,7 @@ from typing import Self
 import serial
 
 from asic_reservoir.board import TimestampSource
-from asic_reservoir.errors import BusyError, NotFoundError, TimeoutExpiredError
+from asic_reservoir.errors import BusyError, NotFoundError, TimeoutExpiredError, UsageError
 from firmware_bridge.clocks import monotonic_raw_ns
 
 _TCGETS2 = 0x802C542A
@@ -125,6 +125,21 @@ class SerialPort:
             self._port.baudrate = baud
         except (serial.SerialException, ValueError, OSError) as error:
             raise LinkError(f"serial port {self.path!r} at {baud} baud: {_reason(error)}") from None
+
+    def set_modem_line(self, name: str, high: bool) -> None:
+        """Level of the adapter's RTS or DTR pin, where a board has its reset on one of them.
+
+        Raises:
+            UsageError: another name than ``rts`` and ``dtr``.
+            LinkError: the adapter has no such line, or is gone.
+        """
+        if name not in ("rts", "dtr"):
+            raise UsageError(f"modem line: {name!r}, must be 'rts' or 'dtr'")
+        self._check()
+        try:
+            setattr(self._port, name, not high)  # an asserted modem line is low at the pin
+        except (serial.SerialException, OSError) as error:
+            raise LinkError(f"serial port {self.path!r} {name}: {_reason(error)}") from None
 
     def write(self, data: bytes) -> None:
         """Write all of ``data``.
