@@ -6,14 +6,14 @@ is the JSON that other programs rely on: ``origin``, ``shares``, ``rate``, ``int
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asic_reservoir.board import Board, Detail, OperatingPoint, Origin, Step
+from asic_reservoir.board import Board, ChipCounts, Detail, Observation, OperatingPoint, Origin, Step
 from asic_reservoir.errors import DataError
 from asic_reservoir.heartbeat import (
     Estimate,
@@ -50,55 +50,82 @@ class Stream:
     """The filter that held: the stricter of the chip's mask and what was asked for."""
     n_chips: int
     """Chips that a nonce can name."""
+    counts: ChipCounts
+    """The same nonces as counts a chip. Where the run kept only counts, ``nonces`` is empty."""
     age_ns: NDArray[np.int64] | None = None
     difficulty: NDArray[np.float64] | None = None
 
 
 def watch(board: Board, seconds: float, progress: Callable[[float], None] | None = None) -> Stream:
-    """Collect nonces from a board: a recording to its end, any other board for ``seconds`` of its own time.
+    """Collect nonces from a board: a recording or a run to its end, any other board for ``seconds`` of its own time.
 
     Args:
         progress: Called with the part that is done, 0 to 1.
+
+    Raises:
+        DataError: the recording is damaged, or holds nothing.
     """
-    info = board.info
     if isinstance(board, ReplayBoard):
-        recording = board.recording
-        return Stream(
-            origin=info.origin,
-            board=info.uri,
-            algorithm=info.algorithm,
-            nonces=recording.nonces,
-            duration_s=(recording.end_ns - recording.begin_ns) * 1e-9,
-            effective_difficulty=recording.ticket_mask,
-            n_chips=info.n_counters,
-            age_ns=recording.age_ns,
-            difficulty=recording.difficulty,
-        )
+        return _of_shares(board)
+    player = getattr(board, "play", None)
+    observations = (observation for _, observation in player()) if player else _live(board, seconds, progress)
+    return _of_observations(board, observations)
+
+
+def _of_shares(board: ReplayBoard) -> Stream:
+    recording, info = board.recording, board.info
+    return Stream(
+        origin=info.origin,
+        board=info.uri,
+        algorithm=info.algorithm,
+        nonces=recording.nonces,
+        duration_s=(recording.end_ns - recording.begin_ns) * 1e-9,
+        effective_difficulty=recording.ticket_mask,
+        n_chips=info.n_counters,
+        counts=ChipCounts.of(recording.nonces, info.n_counters),
+        age_ns=recording.age_ns,
+        difficulty=recording.difficulty,
+    )
+
+
+def _live(board: Board, seconds: float, progress: Callable[[float], None] | None) -> Iterator[Observation]:
+    """Steps of a second each, until ``seconds`` have passed on the board's time line."""
+    spent_ns = 0
+    while spent_ns < seconds * 1e9:
+        observation = board.step(Step(OperatingPoint(), WATCH_STEP_NS, detail=Detail.NONCES))
+        spent_ns += observation.end_ns - observation.begin_ns
+        if progress is not None:
+            progress(min(1.0, spent_ns / (seconds * 1e9)))
+        yield observation
+
+
+def _of_observations(board: Board, observations: Iterable[Observation]) -> Stream:
+    info = board.info
     batches: list[NonceBatch] = []
+    counted = np.zeros((4, info.n_counters), np.int64)
     spent_ns = 0
     effective = info.ticket_mask
-    while spent_ns < seconds * 1e9:
-        try:
-            observation = board.step(Step(OperatingPoint(), WATCH_STEP_NS, detail=Detail.NONCES))
-        except DataError:
-            if info.origin is Origin.REPLAYED and batches:
-                break  # the end of a recorded run
-            raise
+    for observation in observations:
+        counts = observation.counts
+        counted += np.stack([counts.valid, counts.invalid, counts.duplicate, counts.stale])
         batches.append(observation.nonces)
         spent_ns += observation.end_ns - observation.begin_ns
         asked = observation.applied.difficulty
         if asked is not None:
             effective = asked if info.ticket_mask_settable else max(asked, info.ticket_mask)
-        if progress is not None:
-            progress(min(1.0, spent_ns / (seconds * 1e9)))
+    if not batches:
+        raise DataError(f"{info.uri}: the run has no steps, must have at least one")
+    nonces = NonceBatch.concatenate(batches)
+    complete = len(nonces) == int(counted.sum())
     return Stream(
         origin=info.origin,
         board=info.uri,
         algorithm=info.algorithm,
-        nonces=NonceBatch.concatenate(batches),
+        nonces=nonces if complete else NonceBatch.empty(),
         duration_s=spent_ns * 1e-9,
         effective_difficulty=effective,
         n_chips=info.n_counters,
+        counts=ChipCounts(*counted),
     )
 
 
@@ -181,15 +208,15 @@ def inspect(stream: Stream) -> Inspection:
     Raises:
         DataError: there are no nonces, or none is valid.
     """
-    nonces = stream.nonces
-    stale, duplicate, valid = nonces.has(NonceFlag.STALE), nonces.has(NonceFlag.DUPLICATE), nonces.valid
-    fresh = valid & ~stale & ~duplicate
-    if not fresh.any():
-        raise DataError(f"{stream.board}: {len(nonces)} nonces, none fresh and valid, must have at least one")
+    nonces, counts = stream.nonces, stream.counts
+    fresh = nonces.valid & ~nonces.has(NonceFlag.STALE) & ~nonces.has(NonceFlag.DUPLICATE)
+    n_fresh, total = int(counts.valid.sum()), int(counts.total.sum())
+    if n_fresh == 0:
+        raise DataError(f"{stream.board}: {total} nonces, none fresh and valid, must have at least one")
     profile = None if stream.age_ns is None else job_age_profile(stream.age_ns, fresh)
     job_age = beyond = None
     beyond_exponential = None
-    rate = poisson_rate(int(fresh.sum()), stream.duration_s)
+    rate = poisson_rate(n_fresh, stream.duration_s)
     if stream.age_ns is not None and profile is not None:
         rate = profile.plateau
         ages_s = stream.age_ns[fresh].astype(np.float64) * 1e-9
@@ -197,19 +224,19 @@ def inspect(stream: Stream) -> Inspection:
         job_age, beyond = interval_statistics(ages_s), interval_statistics(late_s)
         beyond_exponential = exponentiality(late_s)
     gaps_s = np.diff(nonces.time_ns).astype(np.float64) * 1e-9
-    chips, cores, grid = _where(nonces.select(valid & ~duplicate), stream.n_chips)
+    chips, cores, grid = _where(stream)
     hashes = stream.effective_difficulty * HASHES[stream.algorithm]
     return Inspection(
         stream=stream,
         shares={
-            "total": len(nonces),
-            "valid": int(valid.sum()),
-            "duplicate": int(duplicate.sum()),
-            "stale": int(stale.sum()),
+            "total": total,
+            "valid": int(nonces.valid.sum()) if len(nonces) else total - int(counts.invalid.sum()),
+            "duplicate": int(nonces.has(NonceFlag.DUPLICATE).sum()) if len(nonces) else int(counts.duplicate.sum()),
+            "stale": int(nonces.has(NonceFlag.STALE).sum()) if len(nonces) else int(counts.stale.sum()),
             "same_read": int(nonces.has(NonceFlag.SAME_READ).sum()),
-            "fresh": int(fresh.sum()),
+            "fresh": n_fresh,
         },
-        mean_hz=len(nonces) / stream.duration_s,
+        mean_hz=total / stream.duration_s,
         rate=rate,
         hashrate_ths=rate.scaled(hashes * 1e-12),
         arrivals=interval_statistics(gaps_s),
@@ -227,13 +254,21 @@ def inspect(stream: Stream) -> Inspection:
     )
 
 
-def _where(nonces: NonceBatch, n_chips: int) -> tuple[dict[int, int], dict[int, int], NDArray[np.int64]]:
+def _where(stream: Stream) -> tuple[dict[int, int], dict[int, int], NDArray[np.int64]]:
     """Counts a chip (all of them), a core (addresses in use), and both; nonces of unknown place are left out."""
-    known = nonces.select((nonces.chip >= 0) & (nonces.core >= 0))
+    nonces = stream.nonces
+    if not len(nonces):
+        return dict(enumerate(stream.counts.valid.tolist())), {}, np.zeros((stream.n_chips, 0), np.int64)
+    known = nonces.select(
+        nonces.valid
+        & ~nonces.has(NonceFlag.DUPLICATE)
+        & (nonces.core >= 0)
+        & (nonces.chip >= 0)
+        & (nonces.chip < stream.n_chips)
+    )
     addresses = np.unique(known.core)
-    grid = np.zeros((n_chips, addresses.size), np.int64)
-    inside = known.chip < n_chips
-    np.add.at(grid, (known.chip[inside], np.searchsorted(addresses, known.core[inside])), 1)
+    grid = np.zeros((stream.n_chips, addresses.size), np.int64)
+    np.add.at(grid, (known.chip, np.searchsorted(addresses, known.core)), 1)
     chips = dict(enumerate(grid.sum(axis=1).tolist()))
     cores = dict(zip(addresses.tolist(), grid.sum(axis=0).tolist(), strict=True))
     return chips, cores, grid

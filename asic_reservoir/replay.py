@@ -1,5 +1,8 @@
 """A Board that plays a recording: ``replay://s9-shares``, ``replay:///path/to/shares.csv``, ``replay:///path/to/run``.
 
+A folder of a run, or the file that a run was exported to, is played by :mod:`asic_reservoir.store.player`: it gives
+back what was recorded step by step. What follows is about recordings of shares.
+
 Time is recorded time: the first step begins where the recording begins, and every step takes the next slice. What was
 recorded cannot be set again, so a step that asks for a frequency, a voltage, a fan speed or work of its own is refused
 before anything is played. The one exception is the difficulty: a pool that asks for more sees fewer of the same shares.
@@ -40,6 +43,8 @@ from asic_reservoir.registry import BoardUri
 HASHBOARDS = 3
 DOMAINS = 21
 """Voltage domains of an S9 hashboard, 3 chips each."""
+ARCHIVE_MAGIC = b"PK\x03\x04"
+"""First bytes of a ZIP archive (APPNOTE.TXT 4.3.7), which an exported run is."""
 LIMITS = Limits(frequency_mhz=Range(200.0, 900.0), voltage_mv=Range(7950.0, 9400.0), chip_temperature_c=110.0)
 """What Braiins OS allows an S9 (braiins/braiins, ``config.rs``): facts of the machine; a replay writes nothing."""
 
@@ -47,27 +52,46 @@ LIMITS = Limits(frequency_mhz=Range(200.0, 900.0), voltage_mv=Range(7950.0, 9400
 def open_replay(uri: BoardUri) -> Board:
     """Open the recording that a URI names.
 
+    Options:
+        strict: for runs: ``true`` (refuse a step that is not the one that was recorded) or ``false`` (give the next
+            one whatever is asked).
+
     Raises:
         NotFoundError: no recording of that name, no such file.
-        UsageError: an option; a recording has none.
+        UsageError: an option; a recording of shares has none.
         DataError: the file is not a recording.
     """
+    path = Path(uri.path)
+    if uri.name not in ("", SHIPPED_NAME) or (uri.name and uri.path not in ("", "/")):
+        raise NotFoundError(
+            f"board {uri.text!r}: no recording {uri.name + uri.path!r}, must be {SHIPPED_NAME!r} or a path after three "
+            "slashes"
+        )
+    if not uri.name and uri.path in ("", "/"):
+        raise UsageError(f"board {uri.text!r}: no path, must look like 'replay:///path/to/shares.csv'")
+    if not uri.name and not path.exists():
+        raise NotFoundError(f"board {uri.text!r}: no file or folder {uri.path!r}")
+    if not uri.name and _is_run(path):
+        from asic_reservoir.store.player import open_run
+
+        uri.check_options({"strict"})
+        return open_run(path, strict=uri.choice("strict", "true", ("true", "false")) == "true")
     if uri.options:
         raise UsageError(
-            f"board {uri.text!r}: option {next(iter(uri.options))!r}, must have none: a recording is as it is"
+            f"board {uri.text!r}: option {next(iter(uri.options))!r}, must have none: shares are as they are"
         )
-    if uri.name == SHIPPED_NAME and uri.path in ("", "/"):
-        return ReplayBoard(uri.text, shipped())
-    if uri.name:
-        raise NotFoundError(
-            f"board {uri.text!r}: no recording {uri.name!r}, must be {SHIPPED_NAME!r} or a path after three slashes"
-        )
-    path = Path(uri.path)
-    if uri.path in ("", "/"):
-        raise UsageError(f"board {uri.text!r}: no path, must look like 'replay:///path/to/shares.csv'")
-    if not path.exists():
-        raise NotFoundError(f"board {uri.text!r}: no file or folder {uri.path!r}")
-    return ReplayBoard(uri.text, load(path))
+    return ReplayBoard(uri.text, shipped() if uri.name else load(path))
+
+
+def _is_run(path: Path) -> bool:
+    """Whether the path is a recorded run: a folder, or the archive of an export. Shares are text."""
+    if path.is_dir():
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(ARCHIVE_MAGIC)) == ARCHIVE_MAGIC
+    except OSError as error:
+        raise DataError(f"recording {str(path)!r}: {error.strerror}, must be a readable file") from None
 
 
 class ReplayBoard:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import asic_reservoir
+from asic_reservoir.board import Detail, OperatingPoint, Step
 from asic_reservoir.cli import main
 from asic_reservoir.inspection import inspect, watch
 from asic_reservoir.recording import shipped
@@ -114,3 +115,23 @@ def test_a_truncated_recording_is_refused(tmp_path, capsys):
 
 def test_watching_a_recording_takes_all_of_it(found):
     assert found.stream.nonces.equals(shipped().nonces)
+
+
+@pytest.mark.parametrize("detail", list(Detail))
+def test_a_recorded_run_is_inspected_to_its_end(tmp_path, capsys, detail):
+    from asic_reservoir.store.recorder import Recorder
+    from asic_reservoir.store.transfer import export_run
+
+    with Recorder(open_board("twin://s9?seed=5"), tmp_path / "run") as board:
+        seen = [board.step(Step(OperatingPoint(), 200_000_000, detail=detail)) for _ in range(3)]
+    export_run(tmp_path / "run", tmp_path / "run.zip")
+    expected = sum(int(observation.counts.total.sum()) for observation in seen)
+    for place in ("run", "run.zip"):
+        code, out, err = run(capsys, f"replay://{tmp_path}/{place}", "--json", "--html", str(tmp_path / "page.html"))
+        assert code == 0, err
+        data = json.loads(out)
+        assert data["origin"] == "simulated"
+        assert data["shares"]["total"] == expected
+        assert data["duration_s"] == pytest.approx(sum(observation.duration_s for observation in seen))
+        assert bool(data["cores"]) == (detail is Detail.NONCES)
+        assert "simulated" in (tmp_path / "page.html").read_text()

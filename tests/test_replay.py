@@ -109,6 +109,7 @@ def test_until_nonces_ends_with_the_last_of_them():
         ("replay:///no/such.csv", NotFoundError, "no file or folder '/no/such.csv'"),
         ("replay://", UsageError, "no path, must look like"),
         ("replay://s9-shares?speed=2", UsageError, "option 'speed', must have none"),
+        ("replay://s9-shares/more", NotFoundError, "no recording 's9-shares/more'"),
     ],
 )
 def test_uris_that_name_nothing(uri, error, message):

@@ -6,13 +6,11 @@ new one; a full disk or a killed process leaves the old one.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 from asic_reservoir.errors import DataError, NotFoundError
 from asic_reservoir.report.model import ReportData
+from asic_reservoir.store.events.files import replacing
 
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
@@ -64,33 +62,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         NotFoundError: the folder does not exist.
         DataError: it cannot be written; the file that was there before is untouched.
     """
-    folder = path.parent
-    if not folder.is_dir():
-        raise NotFoundError(f"file {str(path)!r}: no folder {str(folder)!r}, must exist")
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        _sync_folder(folder)
-    except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise DataError(
-            f"file {str(path)!r}: {error.strerror}, must be writable with {len(content):,} bytes free; "
-            "nothing was written"
-        ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    if not path.parent.is_dir():
+        raise NotFoundError(f"file {str(path)!r}: no folder {str(path.parent)!r}, must exist")
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -92,12 +92,13 @@ def _intervals(found: Inspection) -> str:
 
 def _places(found: Inspection) -> str:
     used = sum(count > 0 for count in found.chips.values())
-    if len(found.chips) == 1:
-        text = f"{len(found.cores)} core addresses of the one chip gave nonces. "
-    else:
-        text = f"{used} of {len(found.chips)} chip indices and {len(found.cores)} core addresses gave nonces. "
+    text = ""
+    if len(found.chips) > 1:
+        text += f"{used} of {len(found.chips)} chip indices gave nonces. "
+    if found.cores:
+        text += f"{len(found.cores)} core addresses gave nonces. "
     for name, test in (("chips", found.chip_uniformity), ("cores", found.core_uniformity)):
-        if test is None and name == "chips" and len(found.chips) == 1:
+        if len(found.chips if name == "chips" else found.cores) < 2:
             continue
         if test is None:
             text += f"Too few nonces to compare {name}. "
@@ -112,9 +113,12 @@ def pictures(found: Inspection) -> list[Figure]:
     made: list[Figure] = []
     if found.profile is not None:
         made.append(_age_plot(found.profile))
-    made.append(figures.raster(found.stream.nonces))
+    if len(found.stream.nonces):
+        made.append(figures.raster(found.stream.nonces))
     if sum(found.chips.values()):
-        made += [_bars("chips", found.chips, "chip index"), _bars("cores", found.cores, "core address"), _map(found)]
+        made.append(_bars("chips", found.chips, "chip index"))
+    if found.cores:
+        made += [_bars("cores", found.cores, "core address"), _map(found)]
     return made
 
 
