@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +17,16 @@ from asic_reservoir.store.events.segment import Segment
 from asic_reservoir.store.facts.engine import open_engine
 from asic_reservoir.store.facts.schema import segments
 
-_footers = sa.Table(
-    "footers",
+_checks = sa.Table(
+    "checks",
     sa.MetaData(),
-    sa.Column("file", sa.Text, primary_key=True),
-    sa.Column("content", sa.LargeBinary, nullable=False),
-    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(24), primary_key=True),
+    sa.Column("first_row", sa.BigInteger, primary_key=True),
+    sa.Column("crc", sa.BigInteger, nullable=False),
+    sa.Column("footer", sa.LargeBinary),
+    sa.Column("footer_crc", sa.BigInteger),
 )
-"""A copy of the footer of every segment: a file that lost its own is still readable."""
+"""For every segment a CRC-32 of its row, and a copy of its footer: a file that lost its own is still readable."""
 
 
 class Catalogue:
@@ -47,7 +49,7 @@ class Catalogue:
         if create:
             with self._guarded(), self._engine.execution_options(write=True).begin() as connection:
                 segments.create(connection, checkfirst=True)
-                _footers.create(connection, checkfirst=True)
+                _checks.create(connection, checkfirst=True)
 
     def segments(self) -> list[Segment]:
         """Every row, by kind and first row. Asks the file whether it changed, and reads it only if so."""
@@ -56,46 +58,59 @@ class Catalogue:
                 self._reader = self._engine.connect().execution_options(autocommit=True)
             version = self._reader.exec_driver_sql("PRAGMA data_version").scalar_one()
             if version != self._version:
+                joined = segments.outerjoin(
+                    _checks, (segments.c.kind == _checks.c.kind) & (segments.c.first_row == _checks.c.first_row)
+                )
                 query = (
-                    sa.select(segments)
+                    sa.select(segments, _checks.c.crc)
+                    .select_from(joined)
                     .where(segments.c.run_id == self.run_id)
                     .order_by(segments.c.kind, segments.c.first_row)
                 )
-                self._rows = [_segment(row) for row in self._reader.execute(query)]
+                self._rows = [self._segment(row) for row in self._reader.execute(query)]
                 self._version = version
         return self._rows
 
     def footer(self, file: str) -> bytes | None:
         """The footer that ``file`` had when it was sealed; ``None`` where it is not known."""
-        with self._guarded(), self._engine.connect() as connection:
-            row = connection.execute(sa.select(_footers).where(_footers.c.file == file)).one_or_none()
-        if row is None or hashlib.sha256(row.content).hexdigest() != row.sha256:
+        known = next((segment for segment in self.segments() if segment.file == file), None)
+        if known is None:
             return None
-        return bytes(row.content)
+        query = sa.select(_checks).where(_checks.c.kind == known.kind.word, _checks.c.first_row == known.first_row)
+        with self._guarded(), self._engine.connect() as connection:
+            row = connection.execute(query).one()
+            if row.footer is None or zlib.crc32(row.footer) != row.footer_crc:
+                return None
+            return bytes(row.footer)
 
     def replace(self, old: Sequence[Segment], new: Sequence[tuple[Segment, bytes | None]]) -> None:
         """Take ``old`` out and ``new`` in, at once. ``new``: segments with their footers."""
         with self._guarded(), self._engine.execution_options(write=True).begin() as connection:
             for segment in old:
-                connection.execute(
-                    segments.delete().where(
-                        segments.c.run_id == self.run_id,
-                        segments.c.kind == segment.kind.word,
-                        segments.c.first_row == segment.first_row,
-                    )
-                )
-                connection.execute(_footers.delete().where(_footers.c.file == segment.file))
+                for table in (segments, _checks):
+                    key = (table.c.kind == segment.kind.word) & (table.c.first_row == segment.first_row)
+                    connection.execute(table.delete().where(key))
             for segment, footer in new:
-                connection.execute(segments.insert(), self.row(segment))
-                if footer is not None:
-                    digest = hashlib.sha256(footer).hexdigest()
-                    connection.execute(_footers.insert(), {"file": segment.file, "content": footer, "sha256": digest})
+                row = self.row(segment)
+                check = {"kind": row["kind"], "first_row": row["first_row"], "crc": _crc(row), "footer": footer}
+                check["footer_crc"] = None if footer is None else zlib.crc32(footer)
+                connection.execute(segments.insert(), row)
+                connection.execute(_checks.insert(), check)
 
     def row(self, segment: Segment) -> dict[str, Any]:
         """A segment as a row of the table, here and in the facts."""
         names = ("first_row", "end_row", "file", "bytes", "sha256", "begin_ns", "end_ns", "schema_version",
                  "created_utc_ns")  # fmt: skip
         return {"run_id": self.run_id, "kind": segment.kind.word} | {name: getattr(segment, name) for name in names}
+
+    def _segment(self, row: sa.Row[Any]) -> Segment:
+        segment = Segment(
+            Kind.of(row.kind), row.first_row, row.end_row, row.file, row.bytes, row.sha256, row.begin_ns, row.end_ns,
+            row.schema_version, row.created_utc_ns,
+        )  # fmt: skip
+        if _crc(self.row(segment)) != row.crc:
+            raise ValueError(f"row of {row.kind} {row.first_row} does not have its CRC-32")
+        return segment
 
     def check(self) -> str | None:
         """What the database says about itself; ``None`` where it is sound."""
@@ -143,8 +158,5 @@ class _Guard:
             raise DamageError(f"{self._path}: {error}; 'store recover' makes it anew from the segments") from None
 
 
-def _segment(row: sa.Row[Any]) -> Segment:
-    return Segment(
-        Kind.of(row.kind), row.first_row, row.end_row, row.file, row.bytes, row.sha256, row.begin_ns, row.end_ns,
-        row.schema_version, row.created_utc_ns,
-    )  # fmt: skip
+def _crc(row: dict[str, Any]) -> int:
+    return zlib.crc32(repr(sorted(row.items())).encode())

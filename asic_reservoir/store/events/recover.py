@@ -80,8 +80,8 @@ def recover(folder: RunFolder) -> Recovery:
 def _open_catalogue(folder: RunFolder, run_id: str, report: Recovery) -> Catalogue:
     """The catalogue, or a new one where it is gone or no database any more."""
     missing = not folder.catalogue_path.exists()
-    catalogue = Catalogue(folder.catalogue_path, run_id, create=True)
     try:
+        catalogue = Catalogue(folder.catalogue_path, run_id, create=True)
         catalogue.segments()
         reason = catalogue.check()
     except DamageError as error:
@@ -90,7 +90,6 @@ def _open_catalogue(folder: RunFolder, run_id: str, report: Recovery) -> Catalog
         if missing and folder.segment_files():
             report.damages.append(Damage(CATALOGUE, "was gone: made anew from the segments"))
         return catalogue
-    catalogue.close()
     folder.catalogue_path.rename(folder.catalogue_path.with_suffix(".damaged"))
     for journal in folder.path.glob(f"{CATALOGUE}-*"):
         journal.unlink()
@@ -147,20 +146,25 @@ def _place_segments(folder: RunFolder, catalogue: Catalogue, report: Recovery) -
     """Delete segment files whose rows others have; take in those that nobody knows."""
     known = catalogue.segments()
     names = {segment.file for segment in known}
+    present = [s for s in known if s.file is None or (folder.path / s.file).exists()]
     for kind, first, end, path in folder.segment_files():
         if path.name in names:
             continue
-        if kind.is_summary and any(s.kind is Kind.NONCES and s.file and s.first_row == first for s in known):
+        if kind.is_summary and any(s.kind is Kind.NONCES and s.file and s.first_row == first for s in present):
             path.unlink()  # thinning did not come to its end: what it stands for is still there
             report.deleted.append(path.name)
             continue
-        have = sum(max(0, min(s.end_row, end) - max(s.first_row, first)) for s in known if s.kind is kind)
+        have = sum(max(0, min(s.end_row, end) - max(s.first_row, first)) for s in present if s.kind is kind)
         if have == end - first:
             path.unlink()
             report.deleted.append(path.name)
         elif have == 0:
             try:
-                catalogue.replace([], [adopt(path, kind, first, end, catalogue.run_id)])
+                adopted = adopt(path, kind, first, end, catalogue.run_id)
+                gone = [
+                    s for s in known if s not in present and s.kind is kind and s.first_row < end and first < s.end_row
+                ]
+                catalogue.replace(gone, [adopted])
                 report.adopted.append(path.name)
             except DamageError as error:
                 report.damages.append(Damage(path.name, str(error), kind=kind, first_row=first, end_row=end))
