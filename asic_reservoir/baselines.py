@@ -19,8 +19,15 @@ NARMA10_MEMORYLESS_FLOOR = 0.8673
 """Lowest NRMSE on NARMA-10 of any function of u[t] alone: √(1 - 0.0029296875 / Var y), Var y = 0.01183.
 
 The numerator is the variance of E[y[t+1] | u[t]]: 1.5² · (1/16) · (1/48), from y[t+1] = … + 1.5 u[t-9] u[t] with
-E u = 1/4 and Var u = 1/48. Var y is estimated from 2·10⁶ steps of sequences that stay in [0, 1].
+E u = 1/4 and Var u = 1/48. Var y is a measured moment of sequences that stay in [0, 1] (200 of 10⁴ steps gave 0.0118).
 """
+
+GOOD_STARTS = (
+    EsnSettings(1.06, 0.06, 0.4, 1.0),
+    EsnSettings(1.0, 0.14, 0.35, 1.0),
+    EsnSettings(0.9, 0.5, 0.6, 1.0),
+)
+"""Settings that searches of 500 trials at 17 and 166 events a node on other seeds (1001, 1002) of NARMA-10 led to."""
 
 
 def delay_line(u: FloatArray, n_taps: int) -> FloatArray:
@@ -166,13 +173,13 @@ def tune_esn(
     n_nodes: int,
     mean_count: float,
     input_range: tuple[float, float],
-    n_trials: int = 40,
+    n_trials: int = 24,
     seed: int = 0,
 ) -> NoisyEsn:
     """Tune an echo state network at the noise it will be seen through, on series that are reported nowhere.
 
-    Random search over spectral radius, input gain, bias and leak; a tuning without noise picks weakly driven networks
-    whose nonlinearity drowns in the counts.
+    Known good settings first, then random search over spectral radius, input gain, bias and leak. A tuning without
+    noise picks weakly driven networks whose nonlinearity drowns in the counts.
 
     Args:
         series: (input, target) of other seeds than the reported ones.
@@ -189,14 +196,17 @@ def tune_esn(
     if not series or n_trials < 1:
         raise UsageError(f"tune_esn: {len(series)} series and {n_trials} trials, must be at least one of each")
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x70E,)))
-    best, lowest = NoisyEsn(n_nodes, mean_count), np.inf
-    for _ in range(n_trials):
-        settings = EsnSettings(
-            spectral_radius=float(generator.uniform(0.5, 1.1)),
-            input_scale=float(np.exp(generator.uniform(np.log(0.05), np.log(2.0)))),
-            bias=float(generator.uniform(0.0, 1.5)),
-            leak=float(generator.choice([0.3, 0.5, 0.7, 1.0])),
+    drawn = [
+        EsnSettings(
+            spectral_radius=float(generator.uniform(0.7, 1.3)),
+            input_scale=float(np.exp(generator.uniform(np.log(0.03), np.log(1.5)))),
+            bias=float(generator.uniform(0.0, 1.0)),
+            leak=float(generator.choice([0.5, 1.0])),
         )
+        for _ in range(n_trials)
+    ]
+    best, lowest = NoisyEsn(n_nodes, mean_count), np.inf
+    for settings in (*GOOD_STARTS, *drawn)[:n_trials]:
         trial = NoisyEsn(n_nodes, mean_count, settings)
         score = 0.0
         for place, (u, y) in enumerate(series):

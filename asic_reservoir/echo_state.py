@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from asic_reservoir.errors import UsageError
 
 FloatArray = NDArray[np.float64]
-LINKS_PER_NODE = 10
+LINKS_PER_NODE = 40
+"""Denser than usual: through counting noise 40 links a node score better on NARMA-10 than 2, 5, 10 or all of 189."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class EsnSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EchoStateNetwork:
-    """A network of ``n_nodes``, ten links a node, drawn by ``seed``; all settings of one seed share their structure."""
+    """A network of ``n_nodes``, 40 links a node, drawn by ``seed``; all settings of one seed share their structure."""
 
     n_nodes: int
     seed: int
