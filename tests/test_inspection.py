@@ -126,8 +126,8 @@ def test_a_recorded_run_is_inspected_to_its_end(tmp_path, capsys, detail):
         seen = [board.step(Step(OperatingPoint(), 200_000_000, detail=detail)) for _ in range(3)]
     export_run(tmp_path / "run", tmp_path / "run.zip")
     expected = sum(int(observation.counts.total.sum()) for observation in seen)
-    for place in ("run", "run.zip"):
-        code, out, err = run(capsys, f"replay://{tmp_path}/{place}", "--json", "--html", str(tmp_path / "page.html"))
+    for place, *page in (("run", "--html", str(tmp_path / "page.html")), ("run.zip",)):
+        code, out, err = run(capsys, f"replay://{tmp_path}/{place}", "--json", *page)
         assert code == 0, err
         data = json.loads(out)
         assert data["origin"] == "simulated"

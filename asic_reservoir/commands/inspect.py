@@ -49,9 +49,11 @@ def inspect(
     from asic_reservoir.inspection import inspect as inspect_stream
     from asic_reservoir.inspection import watch
     from asic_reservoir.registry import open_board
-    from asic_reservoir.report.files import write_atomic
+    from asic_reservoir.report.files import check_folder, write_atomic
     from asic_reservoir.report.inspection_page import explain, render_inspection, tables
 
+    if html is not None:
+        check_folder(html)
     with open_board(uri) as board, Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("watching", total=1.0)
         stream = watch(board, seconds, lambda part: progress.update(task, completed=part))

@@ -62,7 +62,12 @@ def write_atomic(path: Path, content: bytes) -> None:
         NotFoundError: the folder does not exist.
         DataError: it cannot be written; the file that was there before is untouched.
     """
-    if not path.parent.is_dir():
-        raise NotFoundError(f"file {str(path)!r}: no folder {str(path.parent)!r}, must exist")
+    check_folder(path)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def check_folder(path: Path) -> None:
+    """Raises NotFoundError where the folder of ``path`` does not exist: asked before long work, not after it."""
+    if not path.parent.is_dir():
+        raise NotFoundError(f"file {str(path)!r}: no folder {str(path.parent)!r}, must exist")

@@ -115,7 +115,7 @@ JSON = st.recursive(
 WHOLE = json.loads(a_report().to_json())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_field_replaced_by_anything_is_a_report_or_a_typed_error(data):
     content = copy.deepcopy(WHOLE)
