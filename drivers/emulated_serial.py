@@ -37,6 +37,7 @@ class Pty:
     def __init__(self, link: Path | None = None) -> None:
         self.fd, slave = os.openpty()
         tty.setraw(slave)
+        os.set_blocking(self.fd, False)
         self._device_path = os.ttyname(slave)
         # Kept open: without any holder of the other side a read here would fail until a host comes.
         self._slave = slave
@@ -63,14 +64,13 @@ class Pty:
         try:
             return os.read(self.fd, 65_536)
         except OSError as error:
-            if error.errno == errno.EIO:
+            if error.errno in (errno.EIO, errno.EAGAIN):
                 return b""
             raise
 
     def write(self, data: bytes) -> None:
         """To the host; what its full buffer does not take is lost, as on a real line."""
-        _, writable, _ = select.select([], [self.fd], [], 0)
-        if writable:
+        with contextlib.suppress(BlockingIOError):
             os.write(self.fd, data)
 
     def close(self) -> None:

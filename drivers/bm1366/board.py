@@ -272,7 +272,7 @@ class Bm1366Board:
         self.between_steps += len(chain.nonces)
         self._take_nonces(chain)
         work = step.work
-        handshake = work.mode is WorkMode.HANDSHAKE
+        handshake = self._book.one_answer = work.mode is WorkMode.HANDSHAKE
         key = (work.header, work.extranonce2)
         if handshake or work.clean or self._current_work != key or self._book.count == 0:
             self._send_job(step, withdraw=handshake or work.clean or self._current_work != key)

@@ -12,6 +12,7 @@ import heapq
 import math
 import random
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class EmulatedBm1366(SerialDevice):
         speed: seconds of the board in a second of the wall.
         proof_bits: leading zero bits of a nonce of difficulty 1.
         data_link, control_link: stable paths for the two ports.
+        observer: told of every nonce and the job that it really belongs to; the truth that a test compares with.
 
     >>> with EmulatedBm1366(seed=1) as device:
     ...     device.data.path != device.control.path
@@ -67,7 +69,9 @@ class EmulatedBm1366(SerialDevice):
         data_link: Path | None = None,
         control_link: Path | None = None,
         spec: TwinSpec = BM1366,
+        observer: Callable[[HeaderJob, NonceReply], None] | None = None,
     ) -> None:
+        self._observer = observer
         self.speed, self.proof_bits = speed, proof_bits
         self.spec = replace(spec, chips_per_hashboard=n_chips)
         self.physics = DevicePhysics(self.spec, seed)
@@ -198,6 +202,8 @@ class EmulatedBm1366(SerialDevice):
         )
         frame = encode_reply(reply)
         self.line.send(frame, at_ns)
+        if self._observer is not None:
+            self._observer(job, reply)
         self.sent_nonces += 1
         self.sent_valid += valid
         if self._random.random() < spec.duplicate_probability:

@@ -74,6 +74,8 @@ class JobBook:
 
     def __init__(self, zero_bits: int) -> None:
         self._zero_bits = zero_bits
+        self.one_answer = False
+        """Single-Word Handshake: the first valid answer ends its job, whatever comes after it is stale."""
         self._slots: dict[int, list[Job]] = {}
         self._last_id = 0
         self._newest: Job | None = None
@@ -128,12 +130,13 @@ class JobBook:
                 return self._book(job, reply, int(NonceFlag.VALID), late=index > 0)
         return self._book(occupants[0], reply, 0, late=False)
 
-    @staticmethod
-    def _book(job: Job, reply: NonceReply, flags: int, late: bool) -> Attribution:
+    def _book(self, job: Job, reply: NonceReply, flags: int, late: bool) -> Attribution:
         key = reply.nonce, reply.version_bits
         if key in job.seen:
             flags |= NonceFlag.DUPLICATE
         job.seen.add(key)
         if job.withdrawn or late:
             flags |= NonceFlag.STALE
+        if self.one_answer and flags == NonceFlag.VALID:
+            job.withdrawn = True
         return Attribution(job.number, flags)
