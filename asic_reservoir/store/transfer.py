@@ -142,6 +142,13 @@ def open_reader(path: Path | str) -> RunReader:
     return RunReader(ArchiveView(archive, record, listed))
 
 
+def read_record(path: Path | str) -> RunRecord:
+    """The record of an exported run. Raises NotFoundError, DataError."""
+    archive, record, _ = _open_archive(Path(path))
+    archive.close()
+    return record
+
+
 def _export_kind(archive: zipfile.ZipFile, reader: RunReader, kind: Kind, partial: bool) -> Iterator[dict[str, Any]]:
     """One member for each stretch of rows without a gap, described for the manifest."""
     if not partial and (gaps := reader.view.gaps(kind)) and not kind.is_summary:

@@ -21,7 +21,6 @@ from asic_reservoir.store.events.segment import Segment, write_segment
 from asic_reservoir.store.facts.identifiers import now_ns
 
 Window = tuple[int, int]
-Counts = dict[tuple[int, int], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
