@@ -7,7 +7,9 @@ distribution registers it there, and every command and service of this one can u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +19,8 @@ from asic_reservoir.board import Board
 from asic_reservoir.errors import NotFoundError, UsageError
 
 GROUP = "asic_reservoir.boards"
+
+_wrap: ContextVar[Callable[[Board], Board] | None] = ContextVar("board_wrapper", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +122,25 @@ def open_board(text: str) -> Board:
             f"board {text!r}: no driver for {uri.scheme!r}, must be one of {', '.join(sorted(known))}{hint}"
         )
     opener: Callable[[BoardUri], Board] = known[uri.scheme].load()
-    return opener(uri)
+    board = opener(uri)
+    wrap = _wrap.get()
+    if wrap is None:
+        return board
+    try:
+        return wrap(board)
+    except BaseException:
+        board.close()
+        raise
+
+
+@contextmanager
+def boards_through(wrap: Callable[[Board], Board]) -> Iterator[None]:
+    """Within it, every board that :func:`open_board` opens is handed out through ``wrap``.
+
+    A worker puts its fence and its meter around whatever board a task opens, without the task knowing.
+    """
+    token = _wrap.set(wrap)
+    try:
+        yield
+    finally:
+        _wrap.reset(token)

@@ -151,6 +151,7 @@ def downgrade() -> None:
     with op.batch_alter_table("tasks") as tasks:
         tasks.drop_constraint("fk_tasks_board_id", type_="foreignkey")
         for column in (
-            "owner", "last_event", "started_utc_ns", "deadline_utc_ns", "max_attempts", "attempts", "priority", "board_id",
+            "owner", "last_event", "started_utc_ns", "deadline_utc_ns", "max_attempts", "attempts", "priority",
+            "board_id",
         ):  # fmt: skip
             tasks.drop_column(column)

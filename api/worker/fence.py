@@ -1,0 +1,150 @@
+"""What stands around every board that a task opens: the fence and the meter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from api.queue.leases import Clock, StaleTokenError, boot_clock
+from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable, Step
+from asic_reservoir.errors import UsageError
+from asic_reservoir.kinds import Cancelled
+
+
+class Fence:
+    """The right to drive, with its end. The supervisor moves the end; every command asks first."""
+
+    def __init__(self, board: str, token: int, valid_until: float, clock: Clock = boot_clock) -> None:
+        self.board, self.token = board, token
+        self.valid_until = valid_until
+        self.cancelled = False
+        self._clock = clock
+
+    def check(self) -> None:
+        """Raises StaleTokenError after the end, Cancelled where cancel was asked for."""
+        if self._clock() >= self.valid_until:
+            raise StaleTokenError(f"board {self.board}: token {self.token} is past its term, must be renewed")
+        if self.cancelled:
+            raise Cancelled
+
+    @property
+    def over(self) -> bool:
+        return self._clock() >= self.valid_until
+
+
+@dataclass(slots=True)
+class Meter:
+    """What the board did for a task, added up from its observations."""
+
+    steps: int = 0
+    board_seconds: float = 0.0
+    """On the board's time line."""
+    energy_j: float = 0.0
+    """Power that the telemetry reported, times time; 0 where the board reports none."""
+    metered_seconds: float = 0.0
+    """Board time for which a power was reported."""
+    valid: int = 0
+    invalid: int = 0
+
+    def add(self, observation: Observation) -> None:
+        seconds = observation.duration_s
+        self.steps += 1
+        self.board_seconds += seconds
+        self.valid += int(observation.counts.valid.sum())
+        self.invalid += int(observation.counts.invalid.sum())
+        power = observation.telemetry.power_w
+        known = power[np.isfinite(power)]
+        if known.size:
+            self.energy_j += float(known.mean()) * seconds
+            self.metered_seconds += seconds
+
+
+class FencedBoard:
+    """A board whose every step asks the fence first. A stale token reaches no wire.
+
+    Raises:
+        UsageError: a real board other than the leased one.
+        StaleTokenError: the lease is over.
+    """
+
+    def __init__(
+        self, board: Board, fence: Fence, meter: Meter, leased_uri: str, seen: Callable[[BoardInfo, Observation], None]
+    ) -> None:
+        # a twin is no device: a task may open as many as it wants
+        if board.info.origin is Origin.MEASURED and board.info.uri != leased_uri:
+            raise UsageError(f"board {board.info.uri}: not leased to this task, must be {leased_uri}")
+        fence.check()
+        self._board, self._fence, self._meter, self._seen = board, fence, meter, seen
+
+    @property
+    def info(self) -> BoardInfo:
+        return self._board.info
+
+    def step(self, step: Step) -> Observation:
+        self._fence.check()
+        observation = self._board.step(step)
+        self._meter.add(observation)
+        self._seen(self._board.info, observation)
+        return observation
+
+    def close(self) -> None:
+        """Leaving the safe way is always allowed."""
+        self._board.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FencedResumableBoard(FencedBoard):
+    """The same around a board whose state can be kept and put back."""
+
+    _board: Board
+
+    def snapshot(self) -> bytes:
+        assert isinstance(self._board, Resumable)
+        return self._board.snapshot()
+
+    def restore(self, state: bytes) -> None:
+        assert isinstance(self._board, Resumable)
+        self._fence.check()
+        self._board.restore(state)
+
+
+def live_document(info: BoardInfo, observation: Observation) -> dict[str, Any]:
+    """What a board said in one step, for the shelf and the metrics; a sensor that is absent is None."""
+    telemetry, counts = observation.telemetry, observation.counts
+    valid, invalid = int(counts.valid.sum()), int(counts.invalid.sum())
+    seconds = max(observation.duration_s, 1e-9)
+    chips = telemetry.chip_temperature_c[-1:]
+    applied = observation.applied.frequency_mhz
+    return {
+        "origin": info.origin.value,
+        "rate_hz": (valid + invalid) / seconds,
+        "valid": valid,
+        "invalid": invalid,
+        "lost": observation.lost,
+        "step_seconds": seconds,
+        "chip_temperature_c": _max(chips),
+        "board_temperature_c": _max(telemetry.board_temperature_c[-1:]),
+        "power_w": _max(telemetry.power_w[-1:]),
+        "voltage_mv": _max(telemetry.voltage_mv[-1:]),
+        "fan_rpm": _max(telemetry.fan_rpm[-1:]),
+        "frequency_mhz": None if applied is None else float(np.mean(applied)),
+        "per_chip": [int(n) for n in counts.valid],
+    }
+
+
+def _max(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    known = values[np.isfinite(values)]
+    value = float(known.max()) if known.size else math.nan
+    return round(value, 3) if math.isfinite(value) else None

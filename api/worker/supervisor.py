@@ -1,0 +1,85 @@
+"""A worker: threads that hold leases and queue work for runners. Embedded in the service, or a process of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from api.queue.leases import MARGIN_S, RENEW_S, TERM_S
+from api.worker.board_worker import BoardWorker
+from api.worker.device_lock import lock_domain
+from asic_reservoir.errors import NotFoundError
+from asic_reservoir.store.facts import Writer, shelf
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker behaves."""
+
+    folder: Path
+    """Where tasks have their folders, and the device locks are."""
+    boards: Sequence[str] = ()
+    """Names on the shelf; empty: all of them."""
+    term_s: float = TERM_S
+    margin_s: float = MARGIN_S
+    renew_s: float = RENEW_S
+    poll_s: float = 0.25
+    """Between two looks into the queue, and at whether a task was cancelled."""
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
+
+
+class Worker:
+    """One thread a board.
+
+    Raises:
+        NotFoundError: a board that is not on the shelf.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        writer: Writer,
+        settings: WorkerSettings,
+        changed: Callable[[str], None] = lambda task_id: None,
+    ) -> None:
+        self.settings = settings
+        domain = lock_domain(settings.folder / "locks")
+        with engine.connect() as connection:
+            rows = connection.execute(sa.select(shelf.c.board_id, shelf.c.name, shelf.c.uri)).all()
+        known = {row.name for row in rows}
+        for name in settings.boards:
+            if name not in known:
+                raise NotFoundError(f"board {name!r}: not on the shelf, must be one of {', '.join(sorted(known))}")
+        chosen = [row for row in rows if not settings.boards or row.name in settings.boards]
+        self._boards = {
+            row.board_id: BoardWorker(engine, writer, settings, row.board_id, row.name, row.uri, domain, changed)
+            for row in chosen
+        }
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to take tasks."""
+        for board_id, board in self._boards.items():
+            thread = threading.Thread(target=board.run, name=f"board-{board_id[:8]}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def nudge(self, board_id: str) -> None:
+        """There is something new for this board: look now."""
+        if board_id in self._boards:
+            self._boards[board_id].nudge()
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """Stop what runs (it is queued again), leave the boards safe, give the leases back."""
+        for board in self._boards.values():
+            board.stop()
+        for thread in self._threads:
+            thread.join(patience_s)
+        self._threads = []

@@ -1,0 +1,115 @@
+"""Kinds of tasks, registered in one place.
+
+A kind that is registered appears in the command line, the service, the client and the page together. Kinds are
+found through the entry-point group ``asic_reservoir.task_kinds``: each entry is a function without arguments that
+gives one :class:`TaskKind` or a list of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from asic_reservoir.board import Origin
+from asic_reservoir.errors import NotFoundError, UsageError
+
+GROUP = "asic_reservoir.task_kinds"
+
+Params = TypeVar("Params", bound=BaseModel)
+
+
+class Cancelled(Exception):
+    """The task was cancelled, and stopped at a place where it could."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What a running task is given."""
+
+    board: str
+    """URI of the board; open it with :func:`asic_reservoir.registry.open_board`."""
+    folder: Path
+    """Folder of its own: what it leaves there becomes files of the task."""
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    """Say how far it is: steps done, steps in all, a word about what is going on."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Whether it should stop; asked at least once a step."""
+
+    def stop_if_cancelled(self) -> None:
+        """Raises Cancelled if it should stop."""
+        if self.cancelled():
+            raise Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """What a task found."""
+
+    origin: Origin
+    data: Mapping[str, Any]
+    """The result as a JSON document."""
+    summary: Mapping[str, float | int | str] = field(default_factory=dict)
+    """A handful of numbers that stand for it in lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKind(Generic[Params]):
+    """One kind of task."""
+
+    name: str
+    """As in ``POST /tasks``: lower case, digits and hyphens."""
+    title: str
+    description: str
+    params: type[Params]
+    """Pydantic model of its settings: its JSON Schema is the form of the page and part of the API's contract."""
+    run: Callable[[Params, TaskContext], TaskOutcome]
+    """Does the work. Raises errors of our tree, or Cancelled."""
+    example: Mapping[str, Any] = field(default_factory=dict)
+    """Settings for a first try; must be valid."""
+    restartable: bool = True
+    """Whether it may be begun again after a real board was driven by an attempt that died."""
+
+    def parse(self, settings: Mapping[str, Any]) -> Params:
+        """Raises UsageError that names the first setting that is wrong."""
+        try:
+            return self.params.model_validate(settings)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "settings"
+            shown = repr(first["input"])
+            shown = shown if len(shown) <= 60 else shown[:57] + "..."
+            raise UsageError(f"{self.name} {where}: {shown}, {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+@cache
+def task_kinds() -> dict[str, TaskKind[Any]]:
+    """Every kind that is installed, by name, in alphabetical order.
+
+    >>> "observe" in task_kinds()
+    True
+    """
+    found: dict[str, TaskKind[Any]] = {}
+    for entry in entry_points(group=GROUP):
+        made = entry.load()()
+        for kind in made if isinstance(made, list | tuple) else [made]:
+            if kind.name in found:
+                raise UsageError(f"task kind {kind.name!r}: registered twice, must be unique")
+            found[kind.name] = kind
+    return dict(sorted(found.items()))
+
+
+def task_kind(name: str) -> TaskKind[Any]:
+    """The kind of that name; raises NotFoundError that names the nearest."""
+    known = task_kinds()
+    if name not in known:
+        near = get_close_matches(name[:80], known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise NotFoundError(f"task kind {name[:80]!r}: unknown, must be one of {', '.join(known)}{hint}")
+    return known[name]
