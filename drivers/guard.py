@@ -19,6 +19,8 @@ import sys
 import threading
 import time
 import tty
+import urllib.error
+import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,8 @@ _PORT_WAIT_S = 10.0
 _PASSING = (errno.EAGAIN, errno.EBUSY, errno.EACCES, errno.ENOENT, errno.EIO)
 _PARENT_CHECK_S = 0.25
 _I2C_SLAVE = 0x0703
+_REQUEST_TRIES = 30
+_REQUEST_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,25 @@ class I2cPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestPlan:
+    """An HTTP request to a board on the network; user and password where it wants digest authentication."""
+
+    path: str
+    """The URL."""
+    method: str
+    body: str = ""
+    user: str = ""
+    password: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that makes the board safe, in order."""
 
     ports: list[PortPlan] = field(default_factory=list)
     adapters: list[I2cPlan] = field(default_factory=list)
+    requests: list[RequestPlan] = field(default_factory=list)
     report_path: str | None = None
     """Where the guard writes what it did, as JSON; for operators and tests."""
 
@@ -156,6 +174,29 @@ def _serve_adapter(plan: dict[str, object], done: list[str]) -> None:
         os.close(descriptor)
 
 
+def _serve_request(plan: dict[str, object], done: list[str]) -> None:
+    url, body = str(plan["path"]), str(plan["body"]).encode()
+    headers: dict[str, str] = plan["headers"]  # type: ignore[assignment]
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, url, str(plan["user"]), str(plan["password"]))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPDigestAuthHandler(passwords)
+    )
+    request = urllib.request.Request(url, body or None, dict(headers), method=str(plan["method"]))
+    for left in range(_REQUEST_TRIES - 1, -1, -1):  # the board may be busy or on its way back
+        try:
+            with opener.open(request, timeout=_REQUEST_TIMEOUT_S) as answer:
+                done.append(f"{plan['method']} {url}: {answer.status}")
+                return
+        except urllib.error.HTTPError as error:
+            done.append(f"{plan['method']} {url}: {error.code}")
+            return
+        except OSError:
+            if not left:
+                raise
+            time.sleep(1.0)
+
+
 def _read_line() -> bytes:
     """The plan, byte by byte: nothing of what follows may be taken into a buffer."""
     line = b""
@@ -190,12 +231,16 @@ def main() -> None:
     if _wait_for_the_end():
         return
     done: list[str] = []
-    for serve, parts in ((_serve_port, plan["ports"]), (_serve_adapter, plan["adapters"])):
+    for serve, parts in (
+        (_serve_port, plan["ports"]),
+        (_serve_adapter, plan["adapters"]),
+        (_serve_request, plan["requests"]),
+    ):
         for part in parts:
             try:
                 serve(part, done)
             except OSError as error:  # go on with the rest: half safe is better than not
-                done.append(f"{part['path']}: {error.strerror}")
+                done.append(f"{part['path']}: {error.strerror or error}")
     if plan["report_path"]:
         Path(plan["report_path"]).write_text(json.dumps(done))
 

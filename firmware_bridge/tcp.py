@@ -153,16 +153,17 @@ class LineSocket:
         return Line(text, host_ns, TimestampSource.HOST, False)
 
     def send(self, data: bytes) -> int:
-        """Send all of ``data``; the time (CLOCK_MONOTONIC_RAW) when the kernel had taken it.
+        """Send all of ``data``; the time (CLOCK_MONOTONIC_RAW) right before, so that no answer can be older.
 
         Raises:
             LinkClosedError: the connection is gone.
         """
+        sent_ns = monotonic_raw_ns()
         try:
             self._sock.sendall(data)
         except OSError as error:
             raise LinkClosedError(f"link: {error.strerror or error}") from None
-        return monotonic_raw_ns()
+        return sent_ns
 
     def close(self) -> None:
         """End the connection; a thread that reads gets LinkClosedError. May be called twice."""

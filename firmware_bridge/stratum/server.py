@@ -157,7 +157,7 @@ class StratumServer:
                 )
 
     def issue(self, number: int, job: Job, *, difficulty: float, clean: bool) -> int:
-        """Send a job; the time (CLOCK_MONOTONIC_RAW) when the kernel had taken it.
+        """Send a job; the time (CLOCK_MONOTONIC_RAW) at which it went out.
 
         Without a miner it is kept and sent to the next one that authorizes itself.
         """

@@ -1,0 +1,443 @@
+"""Base of the boards whose work and nonces go over Stratum: the step, the jobs, the attribution of every share."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from asic_reservoir.board import (
+    BoardInfo,
+    ChipCounts,
+    NonceBatch,
+    NonceFlag,
+    Observation,
+    OperatingPoint,
+    Origin,
+    Step,
+    Telemetry,
+    Work,
+    WorkMode,
+)
+from asic_reservoir.errors import AsicReservoirError, SafetyError, TimeoutExpiredError, UsageError
+from drivers.clock import BoardClock
+from firmware_bridge.announcement import Announcement
+from firmware_bridge.lbry.stratum import LbryNotify
+from firmware_bridge.stratum.handshake import Exchange, HandshakeLedger
+from firmware_bridge.stratum.jobs import JobMaker
+from firmware_bridge.stratum.mask import MaskFinding, find_mask
+from firmware_bridge.stratum.server import Job, ShareEvent, StratumServer
+from firmware_bridge.stratum.shares import Verdict
+
+JOB_EVERY_S = 30.0
+"""Board time after which a steady flow of work gets a new job, as pools do."""
+BACK_WITHIN_S = 60.0
+"""Board time in which a miner is expected back after its link broke; a restart takes 15 to 40 s."""
+STALE_TELEMETRY_S = 10.0
+"""Host time without an answer from the board's sensors after which a step is not to be trusted."""
+_ARRIVAL_GRACE_S = 0.01
+_SAMPLE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading of the board's sensors."""
+
+    time_ns: int
+    """Board time."""
+    chip_c: float
+    board_c: tuple[float, ...]
+    voltage_mv: tuple[float, ...]
+    power_w: float
+    fan_rpm: float
+    hardware_errors: int | None = None
+    """Counter of wrong nonces that the firmware keeps to itself; None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A nonce of a step."""
+
+    time_ns: int
+    chip: int
+    core: int
+    job: int
+    nonce: int
+    version: int
+    flags: NonceFlag
+
+
+def address_towards(host: str) -> str:
+    """Address of this machine as the device at ``host`` sees it.
+
+    Raises:
+        TimeoutExpiredError: no route there.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError as error:
+            raise TimeoutExpiredError(f"{host}: {error.strerror or error}, must be reachable") from None
+        return str(probe.getsockname()[0])
+
+
+class StratumBoard:
+    """A board behind a Stratum miner. A family says how settings are written and sensors are read.
+
+    Args:
+        info: What the board is; its origin is put right by what the device announces.
+        announcement: Of an emulated device; None for a real one.
+        host: Of the device: only it may connect.
+        listen: Address to listen on.
+        stratum_port: 0 lets the system choose.
+    """
+
+    def __init__(
+        self, info: BoardInfo, *, announcement: Announcement | None, host: str, listen: str, stratum_port: int
+    ) -> None:
+        self._announcement = announcement
+        origin = Origin.MEASURED if announcement is None else Origin.SIMULATED
+        self._info = replace(info, origin=origin)
+        self.clock = BoardClock(1.0 if announcement is None else announcement.speed)
+        self._applied = info.nominal
+        self._index = 0
+        self._job = -1
+        self._job_at_ns = 0
+        self._clean_from = 0
+        self._events: deque[ShareEvent] = deque()
+        self._arrived = threading.Condition()
+        self._good = 0
+        self._difficulties: deque[float] = deque(maxlen=4096)
+        self._maker = JobMaker()
+        self.handshake = HandshakeLedger()
+        self.exchanges: deque[Exchange] = deque(maxlen=100_000)
+        """Requests and answers of handshake steps; times of this host."""
+        self.outside = 0
+        """Nonces that came between two steps and belong to none."""
+        self.verdicts: Counter[str] = Counter()
+        self._closed = False
+        self._samples: deque[Sample] = deque(maxlen=4096)
+        self._sampled_at = time.monotonic()
+        self._sample_error = ""
+        self._stop_sampling = threading.Event()
+        self._sampler = threading.Thread(target=self._keep_sampling, name="telemetry", daemon=True)
+        self.server = StratumServer(
+            self._take,
+            host=listen,
+            port=stratum_port,
+            accept_from=frozenset({socket.gethostbyname(host)}),
+            scale=1.0 if announcement is None else announcement.scale,
+        )
+
+    # -- Board ---------------------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> BoardInfo:
+        return self._info
+
+    @property
+    def mask(self) -> MaskFinding:
+        """What the shares so far say about the filter in the chip."""
+        return find_mask(self._difficulties, float(self._applied.difficulty or 1))
+
+    def step(self, step: Step) -> Observation:
+        """One step.
+
+        Raises:
+            LimitError: outside the limits; nothing was written.
+            UsageError: work that Stratum cannot carry.
+            SafetyError: too hot, or a setting that did not take; the board was put into its safe state.
+            TimeoutExpiredError: the device is silent, or its link broke in this step, so that nonces may be missing.
+                The next step goes on where the link is back.
+        """
+        if self._closed:
+            raise UsageError(f"board {self._info.uri}: closed, must be opened again")
+        self._info.limits.check(step.operating_point)
+        self._check_work(step.work)
+        self._apply(step.operating_point)
+        self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
+        before = self._read_sample()
+        link = self.server.link_number
+        begin = self.clock.now_ns()
+        self._drop_before(begin)
+        latest = begin + step.duration_ns
+        if step.work.mode is WorkMode.HANDSHAKE:
+            end = self._converse(step, latest)
+        else:
+            end = self._listen(step, begin, latest)
+        time.sleep(self._grace_s())
+        rows = self._rows(begin, end, step.until_nonces)
+        if self.server.link_number != link or self._link_broke():
+            self._lost_link(begin)
+        after = self._read_sample()
+        self._guard_heat(after)
+        observation = self._observation(step, begin, end, rows, before, after)
+        self._index += 1
+        return observation
+
+    def close(self) -> None:
+        """Safe state, then the link. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop_sampling.set()
+        try:
+            self._make_safe()
+        finally:
+            self._sampler.join(10.0)
+            self.server.close()
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- work ----------------------------------------------------------------------------------------------------
+
+    def _check_work(self, work: Work) -> None:
+        if work.header is not None:
+            raise UsageError("work header: given, must be left out: Stratum cannot carry a whole header")
+
+    def _issue(self, work: Work, clean: bool) -> int:
+        """Send a new job; the time (CLOCK_MONOTONIC_RAW) when it went out."""
+        self._job += 1
+        if clean:
+            self._clean_from = self._job
+        notify = self._maker.make(self._job, ntime=int(time.time()), word=work.extranonce2 or b"", clean=clean)
+        job: Job = notify
+        if self._info.algorithm == "lbry":
+            job = LbryNotify(notify, self._maker.claim_trie())
+        self._job_at_ns = self.clock.now_ns()
+        return self.server.issue(self._job, job, difficulty=float(self._applied.difficulty or 1), clean=clean)
+
+    def _listen(self, step: Step, begin: int, latest: int) -> int:
+        """A steady flow of work until time or number is reached; the end in board time."""
+        if step.work.clean or step.work.extranonce2 is not None or self._job < 0:
+            self._issue(step.work, step.work.clean or step.work.extranonce2 is not None)
+        wanted, good_before = step.until_nonces, self._good
+
+        def enough() -> bool:
+            return wanted is not None and self._good - good_before >= wanted
+
+        while (now := self.clock.now_ns()) < latest:
+            if now - self._job_at_ns > JOB_EVERY_S * 1e9:
+                self._issue(step.work, False)
+            until = min(latest, self._job_at_ns + int(JOB_EVERY_S * 1e9) + 1)
+            if self._wait(until, enough):
+                return self.clock.now_ns()
+            if not self.server.connected:
+                self._lost_link(begin)
+        return latest
+
+    def _converse(self, step: Step, latest: int) -> int:
+        """One job in flight at a time, each sent after the answer to the one before."""
+        wanted = step.until_nonces
+        answered = 0
+        end = latest
+        while self.clock.now_ns() < latest and (wanted is None or answered < wanted):
+            with self._arrived:  # an answer waits until its request is in the ledger
+                sent = self._issue(step.work, True)
+                number = self._job
+                self.handshake.sent(number, sent)
+            if self._wait(latest, lambda number=number: self.handshake.in_flight != number):  # type: ignore[misc]
+                answered += 1
+                end = self.clock.of_raw(self.exchanges[-1].answered_ns) + 1
+            else:
+                self.handshake.give_up()
+                end = latest
+        return end if wanted is not None and answered >= wanted else latest
+
+    def _wait(self, until_ns: int, done: Callable[[], bool]) -> bool:
+        """Wait for ``done`` until a board time; looks at the link now and then."""
+        with self._arrived:
+            while not done():
+                left = self.clock.host_s(until_ns - self.clock.now_ns())
+                if left <= 0:
+                    return False
+                self._arrived.wait(min(left, 0.5))
+                if not self.server.connected:
+                    return False
+            return True
+
+    def _take(self, event: ShareEvent) -> None:
+        """In the thread that reads the link."""
+        with self._arrived:
+            self._events.append(event)
+            self.verdicts[event.share.verdict.value] += 1
+            if event.share.verdict is Verdict.ACCEPTED:
+                self._good += 1
+                self._difficulties.append(event.difficulty)
+                if self.handshake.in_flight is not None or self.handshake.exchanges:
+                    exchange = self.handshake.answered(event.share.job, event.time_ns)
+                    if exchange is not None:
+                        self.exchanges.append(exchange)
+            self._arrived.notify_all()
+
+    # -- nonces --------------------------------------------------------------------------------------------------
+
+    def _grace_s(self) -> float:
+        """Host time in which what was stamped before the end of a step comes through."""
+        return _ARRIVAL_GRACE_S
+
+    def _drop_before(self, begin_ns: int) -> None:
+        """Nonces from between the steps: they were found at no operating point in particular."""
+        self.outside += len(self._events_before(begin_ns))
+
+    def _events_before(self, end_ns: int) -> list[ShareEvent]:
+        events = []
+        with self._arrived:
+            while self._events and self.clock.of_raw(self._events[0].time_ns) < end_ns:
+                events.append(self._events.popleft())
+        return events
+
+    def _rows(self, begin_ns: int, end_ns: int, until_nonces: int | None) -> list[Row]:
+        """Every nonce of the step, in order of its time."""
+        return [self._row(event) for event in self._events_before(end_ns)]
+
+    def _row(self, event: ShareEvent) -> Row:
+        share, submit = event.share, event.submit
+        flags = NonceFlag.VALID if share.good_hash else NonceFlag(0)
+        if share.verdict is Verdict.DUPLICATE:
+            flags |= NonceFlag.DUPLICATE
+        if share.verdict is Verdict.STALE:
+            flags |= NonceFlag.STALE
+        if event.same_read:
+            flags |= NonceFlag.SAME_READ
+        chip, core = self._place(submit.nonce)
+        time_ns = self.clock.of_raw(event.time_ns)
+        return Row(time_ns, chip, core, share.job, submit.nonce, submit.version_bits or 0, flags)
+
+    def _observation(
+        self, step: Step, begin: int, end: int, rows: list[Row], before: Sample, after: Sample
+    ) -> Observation:
+        nonces = NonceBatch.from_columns(
+            time_ns=np.array([row.time_ns for row in rows], np.int64),
+            chip=np.array([row.chip for row in rows], np.int16),
+            core=np.array([row.core for row in rows], np.int16),
+            job=np.array([row.job for row in rows], np.int32),
+            nonce=np.array([row.nonce for row in rows], np.uint32),
+            version=np.array([row.version for row in rows], np.uint32),
+            flags=np.array([int(row.flags) for row in rows], np.uint8),
+        )
+        counts = ChipCounts.of(nonces, self._info.n_counters)
+        if before.hardware_errors is not None and after.hardware_errors is not None:
+            counts.invalid[0] += max(0, after.hardware_errors - before.hardware_errors)
+        return Observation(
+            origin=self._info.origin,
+            board=self._info.uri,
+            index=self._index,
+            begin_ns=begin,
+            end_ns=end,
+            applied=self._applied_point(),
+            counts=counts,
+            nonces=nonces,
+            telemetry=self._telemetry(begin, end, after),
+            timestamp_source=self._info.timestamp_source,
+        )
+
+    def _applied_point(self) -> OperatingPoint:
+        """What holds: a difficulty below the chip's mask is not believed."""
+        asked = self._applied.difficulty or 1
+        return replace(self._applied, difficulty=max(asked, self._info.ticket_mask))
+
+    # -- link and sensors ----------------------------------------------------------------------------------------
+
+    def _link_broke(self) -> bool:
+        """For families with a further link."""
+        return False
+
+    def _lost_link(self, begin_ns: int) -> None:
+        """Wait for the miner to come back, then tell that the step cannot be trusted."""
+        self.handshake.give_up()
+        gone = self.clock.now_ns()
+        self._explain_silence()
+        self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
+        away = (self.clock.now_ns() - gone) * 1e-9
+        raise TimeoutExpiredError(
+            f"board {self._info.uri}: link lost {(gone - begin_ns) * 1e-9:.1f} s into step {self._index}, back after "
+            f"{away:.1f} s; nonces of this step may be missing, it must be repeated"
+        )
+
+    def _explain_silence(self) -> None:
+        """Raise something more precise than a lost link where the family can tell, such as another user."""
+
+    def _start_sampling(self) -> None:
+        self._sampler.start()
+
+    def _keep_sampling(self) -> None:
+        while not self._stop_sampling.wait(_SAMPLE_EVERY_S):
+            with contextlib.suppress(AsicReservoirError):
+                self._read_sample()
+
+    def _read_sample(self) -> Sample:
+        try:
+            sample = self._sample()
+        except AsicReservoirError as error:
+            self._sample_error = str(error)
+            if time.monotonic() - self._sampled_at > STALE_TELEMETRY_S or not self._samples:
+                raise TimeoutExpiredError(
+                    f"board {self._info.uri}: no telemetry for {time.monotonic() - self._sampled_at:.0f} s, "
+                    f"must answer within {STALE_TELEMETRY_S:g} s ({self._sample_error})"
+                ) from None
+            return self._samples[-1]
+        self._sampled_at = time.monotonic()
+        self._samples.append(sample)
+        return sample
+
+    def _guard_heat(self, sample: Sample) -> None:
+        limits = self._info.limits
+        if sample.chip_c > limits.chip_temperature_c:
+            self._trip(f"chip at {sample.chip_c:.1f} degC, limit {limits.chip_temperature_c:g} degC")
+        if limits.power_w is not None and sample.power_w > limits.power_w:
+            self._trip(f"{sample.power_w:.0f} W, limit {limits.power_w:g} W")
+
+    def _trip(self, reason: str) -> None:
+        self._make_safe()
+        raise SafetyError(f"board {self._info.uri}: {reason}; the board was put into its safe state")
+
+    def _telemetry(self, begin: int, end: int, last: Sample) -> Telemetry:
+        samples = [sample for sample in list(self._samples) if begin <= sample.time_ns < end] or [last]
+        chip = np.full((len(samples), self._info.n_counters), np.nan)
+        chip[:, 0] = [sample.chip_c for sample in samples]
+        return Telemetry(
+            time_ns=np.array([sample.time_ns for sample in samples], np.int64),
+            chip_temperature_c=chip,
+            board_temperature_c=np.array([sample.board_c for sample in samples], np.float64),
+            voltage_mv=np.array([sample.voltage_mv for sample in samples], np.float64),
+            power_w=np.array([sample.power_w for sample in samples], np.float64),
+            fan_rpm=np.array([sample.fan_rpm for sample in samples], np.float64),
+        )
+
+    # -- what a family fills in ----------------------------------------------------------------------------------
+
+    def _apply(self, point: OperatingPoint) -> None:
+        """Write what changes, in the right order, and read it back; sets ``_applied``."""
+        raise NotImplementedError
+
+    def _sample(self) -> Sample:
+        """Read the sensors."""
+        raise NotImplementedError
+
+    def _place(self, nonce: int) -> tuple[int, int]:
+        """Chip and core that found a nonce; -1 where it does not tell."""
+        raise NotImplementedError
+
+    def _make_safe(self) -> None:
+        """Put the board into its safe state."""
+        raise NotImplementedError
+
+    def _release(self) -> None:
+        """Close the family's own links."""
+        raise NotImplementedError
