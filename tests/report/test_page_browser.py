@@ -24,8 +24,8 @@ def browser():
             pytest.fail("no Chromium on the path, and REQUIRE_SERVICES=1")
         pytest.skip("no Chromium on the path")
     playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as session:
-        opened = session.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
 
