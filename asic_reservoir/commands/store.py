@@ -59,9 +59,10 @@ def list_runs(root: Root = DEFAULT_ROOT, db: Database = None, as_json: Json = Fa
         _print_json(rows)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*(rows[0] if rows else ("run", "created", "origin", "board", "nonces", "bytes", "state")))
+    names = ("run", "created", "origin", "board", "nonces", "bytes", "state")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
     Console().print(table)

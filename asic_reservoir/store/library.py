@@ -18,6 +18,7 @@ from asic_reservoir.errors import BusyError, DataError, NotFoundError, UsageErro
 from asic_reservoir.store.documents import board_document
 from asic_reservoir.store.events.catalogue import Catalogue
 from asic_reservoir.store.events.compact import Compaction, compact
+from asic_reservoir.store.events.files import sha256
 from asic_reservoir.store.events.folder import RECORD, RunFolder, RunRecord
 from asic_reservoir.store.events.kinds import Kind
 from asic_reservoir.store.events.log import LogOptions
@@ -207,8 +208,9 @@ class Library:
         from asic_reservoir.recording import load
         from asic_reservoir.replay import ReplayBoard
 
-        board = ReplayBoard(f"replay://{source.resolve()}", load(source))
-        fresh = RunRecord.new(board.info.origin, board_document(board.info), {"imported": source.name})
+        board = ReplayBoard(f"replay:///{source.name}", load(source))
+        provenance = {"imported": source.name, "sha256": sha256(source)}
+        fresh = RunRecord.new(board.info.origin, board_document(board.info), provenance)
         folder = RunFolder.create(self.runs_path / fresh.run_id, fresh)
         with record(board, folder.path) as recorder:
             recorder.step(Step(OperatingPoint(), board.remaining_ns, detail=Detail.NONCES))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from asic_reservoir.errors import UsageError
+from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.nonces import DTYPES, NonceBatch, NonceFlag
 from asic_reservoir.store.errors import DamageError
 from asic_reservoir.store.events.kinds import Kind
@@ -207,6 +207,21 @@ class RunReader:
         spans = [(s.begin_ns, s.end_ns) for s in self.view.look()[Kind.NONCES]]
         spans += [(e.begin_ns, e.end_ns) for e in self.view.open_extents(Kind.NONCES)]
         return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
+
+    def utc_ns(self, time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Time of day of times on the board's time line, shape (n,), from the clock triple before each (or the first).
+
+        A step of the time of day while recording shows here, and nowhere else: what is stored is the board's time.
+
+        Raises:
+            DataError: the run has no clock triple.
+        """
+        triples = self.table(Kind.CLOCK, partial=True)
+        if not triples.num_rows:
+            raise DataError(f"run {self.record.run_id}: has no clock triple, the time of day is not known")
+        board, utc = (triples.column(name).to_numpy() for name in ("time_ns", "utc_ns"))
+        before = np.clip(np.searchsorted(board, time_ns, side="right") - 1, 0, None)
+        return np.asarray(utc[before] + (time_ns - board[before]))
 
     def close(self) -> None:
         """May be called twice."""
