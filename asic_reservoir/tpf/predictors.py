@@ -158,7 +158,7 @@ def score(name: str, predictor: Any, data: Dataset, split: Split, seed: int = 0)
         warnings.filterwarnings("ignore", message=".*[Mm]aximum iterations.*")
         warnings.filterwarnings("ignore", message=".*did not converge.*")
         predictor.fit(x[split.train], y[split.train])
-    train_scores, test_scores = _scores(predictor, x[split.train]), _scores(predictor, x[split.test])
+    train_scores, test_scores = scores_of(predictor, x[split.train]), scores_of(predictor, x[split.test])
     histogram = histogram_of(test_scores, y[split.test])
     edges = np.unique(np.quantile(train_scores, np.linspace(0, 1, _ADVANTAGE_BINS + 1)[1:-1]))
     advantage = guessing_advantage(
@@ -176,7 +176,8 @@ def score(name: str, predictor: Any, data: Dataset, split: Split, seed: int = 0)
     )
 
 
-def _scores(predictor: Any, x: NDArray[np.float64]) -> NDArray[np.float64]:
+def scores_of(predictor: Any, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Score of every row by a fitted classifier, shape (n,)."""
     if hasattr(predictor, "decision_function"):
         return np.asarray(predictor.decision_function(x), np.float64)
     return np.asarray(predictor.predict_proba(x)[:, 1], np.float64)
