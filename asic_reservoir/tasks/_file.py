@@ -109,8 +109,9 @@ def _number(path: Path, name: str, row: int, text: str) -> float:
 
 def _read_npy(path: Path) -> tuple[FloatArray, FloatArray]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError, TypeError, MemoryError) as error:
+        # mapped, so that a header that claims more than the file holds is refused before memory is taken for it
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # the header is read with Python's own tokenizer, which raises what it likes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: not an NPY file of numbers: {reason[:160]}") from None
     if not isinstance(array, np.ndarray):

@@ -19,6 +19,8 @@ from asic_reservoir.tasks._task import Series, check_draw, draw_generator
 DROPPED_STEPS = 200
 """Steps before the series begins: the start from zero is forgotten by then."""
 MOST_REDRAWS = 200
+LONGEST = 200_000
+"""Of order 10, one draw in a dozen survives this many steps; beyond it, take several shorter sequences."""
 INPUT_HIGH = 0.5
 
 
@@ -45,9 +47,9 @@ class Narma:
         """Draw until a sequence stays in [0, 1].
 
         Raises:
-            UsageError: ``n_steps`` out of range, or so long that no draw stays in range (order 10: about 10^5 steps).
+            UsageError: ``seed`` or ``n_steps`` out of range, or no draw stays in range.
         """
-        check_draw(self.name, seed, n_steps)
+        check_draw(self.name, seed, n_steps, longest=LONGEST)
         length = n_steps + DROPPED_STEPS
         for redraw in range(MOST_REDRAWS):
             u = draw_generator(seed, redraw).uniform(0.0, INPUT_HIGH, length)
