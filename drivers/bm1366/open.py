@@ -12,8 +12,9 @@ from pathlib import Path
 from asic_reservoir.board import Origin
 from asic_reservoir.errors import NotFoundError, UsageError
 from asic_reservoir.registry import BoardUri
-from drivers.bm1366.board import RESEARCH, STANDARD, Bm1366Board, Settings
+from drivers.bm1366.board import NOMINAL, RESEARCH, STANDARD, Bm1366Board, Settings
 from drivers.bm1366.link import LinkSettings
+from drivers.uart_board import UartSettings
 
 _OPTIONS = {
     "control", "i2c", "reset", "serial", "protocol", "regulator", "sensor", "chips", "range", "baud", "ramp_ms",
@@ -54,15 +55,15 @@ def open_bm1366(uri: BoardUri) -> Bm1366Board:
     )
     research = uri.choice("range", "standard", ("standard", "research")) == "research"
     proof_bits = EMULATED_PROOF_BITS if emulated else REAL_PROOF_BITS
-    settings = Settings(
+    common = UartSettings(
         uri=_identity(uri),
-        link=link,
         limits=RESEARCH if research else STANDARD,
         origin=Origin.SIMULATED if emulated else Origin.MEASURED,
+        nominal=NOMINAL,
         zero_bits=uri.integer("proof_bits", proof_bits, 1, 32),
         speed=uri.number("speed", 1.0, 0.1, 1000.0),
-        ramp_s=uri.number("ramp_ms", 100.0, 0.0, 5000.0) / 1000.0,
     )
+    settings = Settings(common, link, uri.number("ramp_ms", 100.0, 0.0, 5000.0) / 1000.0)
     return Bm1366Board(settings, uri.integer("chips", 1, 1, 128))
 
 
