@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from asic_reservoir.errors import NotFoundError
 from asic_reservoir.store.errors import DamageError, StoreWriteError
+from asic_reservoir.store.events.files import replacing
 from asic_reservoir.store.events.kinds import Kind
 from asic_reservoir.store.events.segment import Segment
 from asic_reservoir.store.facts.engine import open_engine
@@ -39,17 +40,16 @@ class Catalogue:
 
     def __init__(self, path: Path, run_id: str, create: bool = False) -> None:
         self.path, self.run_id = path, run_id
-        if not create and not path.exists():
-            raise NotFoundError(f"{path}: no catalogue; 'store recover' makes it anew from the segments")
+        if not path.exists():
+            if not create:
+                raise NotFoundError(f"{path}: no catalogue; 'store recover' makes it anew from the segments")
+            with replacing(path) as temporary, self._guarded():
+                _create(temporary)
         # a rollback journal: a folder on a read-only disk stays readable, and there is one file to copy
         self._engine = open_engine(f"sqlite:///{path}", "FULL", journal="DELETE")
         self._reader: sa.Connection | None = None
         self._version: object = None
         self._rows: list[Segment] = []
-        if create:
-            with self._guarded(), self._engine.execution_options(write=True).begin() as connection:
-                segments.create(connection, checkfirst=True)
-                _checks.create(connection, checkfirst=True)
 
     def segments(self) -> list[Segment]:
         """Every row, by kind and first row. Asks the file whether it changed, and reads it only if so."""
@@ -135,6 +135,18 @@ class Catalogue:
 
     def _guarded(self) -> _Guard:
         return _Guard(self.path)
+
+
+def _create(path: Path) -> None:
+    """An empty catalogue. It gets its name when it is whole: a reader may look at any moment."""
+    path.unlink(missing_ok=True)
+    engine = open_engine(f"sqlite:///{path}", "FULL", journal="DELETE")
+    try:
+        with engine.execution_options(write=True).begin() as connection:
+            segments.create(connection)
+            _checks.create(connection)
+    finally:
+        engine.dispose()
 
 
 class _Guard:

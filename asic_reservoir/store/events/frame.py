@@ -69,7 +69,7 @@ class Frame:
     @property
     def end(self) -> int:
         """Where the next frame begins."""
-        return _aligned(self.offset + self.length)
+        return self.offset + _aligned(self.length)
 
 
 @dataclass(frozen=True, slots=True)
