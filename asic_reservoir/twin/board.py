@@ -70,16 +70,17 @@ class TwinBoard:
         inlet_c: float | None = None,
         link: LinkSpec | None = None,
         share_bits: int = 12,
+        run: int = 0,
         uri: str = "",
     ) -> None:
-        self._spec, self._seed = spec, seed
+        self._spec, self._seed, self._run = spec, seed, run
         self._link = link or spec.link
         self._share_bits = share_bits
         self._chips = draw_chips(spec, seed)
         inlet = spec.heat.inlet_c if inlet_c is None else inlet_c
         self._physics = Physics(spec, self._chips, inlet)
-        self._rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0x57E9])))
-        self._detail_rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0xDE7A])))
+        self._rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0x57E9, run])))
+        self._detail_rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0xDE7A, run])))
         self._point = spec.nominal
         self._target_mhz = np.full(spec.n_chips, float(np.asarray(spec.nominal.frequency_mhz)))
         self._open_v = np.full(spec.n_hashboards, float(np.asarray(spec.nominal.voltage_mv)) / 1000.0)
@@ -192,6 +193,7 @@ class TwinBoard:
         """Everything that the next step depends on, as an .npz archive."""
         facts = {
             "uri": self._info.uri,
+            "run": self._run,
             "index": self._index,
             "now_ns": self._now_ns,
             "job": self._job,
@@ -219,8 +221,9 @@ class TwinBoard:
             facts = json.loads(arrays.pop("facts").tobytes())
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise DataError(f"board state: not a twin's snapshot ({error})") from None
-        if facts["uri"] != self._info.uri:
-            raise DataError(f"board state: of {facts['uri']!r}, must be of {self._info.uri!r}")
+        if facts["uri"] != self._info.uri or facts["run"] != self._run:
+            mine = f"{self._info.uri} run {self._run}"
+            raise DataError(f"board state: of {facts['uri']} run {facts['run']}, must be of {mine}")
         self._target_mhz, self._open_v = arrays["target_mhz"], arrays["open_v"]
         self._physics.put_state(arrays)
         self._index, self._now_ns, self._job = facts["index"], facts["now_ns"], facts["job"]
@@ -427,7 +430,10 @@ def _pick(
 
 
 def open_twin(uri: BoardUri) -> TwinBoard:
-    """Open ``twin://<board>`` with options seed, inlet_c, link, loss, chips, domains, share_bits, range.
+    """Open ``twin://<board>`` with its options.
+
+    ``seed`` (the device), ``run`` (a draw of its noise), ``inlet_c``, ``link`` (off, usb, tcp, wifi), ``loss``,
+    ``share_bits``; ``range=research`` where the board has one; ``chips`` of a bm1366.
 
     Raises:
         NotFoundError: no twin of that name.
@@ -436,7 +442,7 @@ def open_twin(uri: BoardUri) -> TwinBoard:
     if uri.name not in SPECS:
         raise NotFoundError(f"board {uri.text!r}: no twin {uri.name!r}, must be one of {', '.join(SPECS)}")
     spec = SPECS[uri.name]
-    known = {"seed", "inlet_c", "link", "loss", "share_bits"}
+    known = {"seed", "run", "inlet_c", "link", "loss", "share_bits"}
     known |= {"range"} if uri.name in RESEARCH else set()
     known |= {"chips"} if uri.name == "bm1366" else set()
     uri.check_options(known)
@@ -450,8 +456,10 @@ def open_twin(uri: BoardUri) -> TwinBoard:
         spec = replace(spec, limits=Limits(frequency, voltage, limits.chip_temperature_c, limits.power_w))
     if uri.name == "bm1366":
         spec = replace(spec, chips_per_hashboard=uri.integer("chips", 1, 1, 128))
+    # the run is not a property of the device: the same board, another draw of its noise
+    options = {key: value for key, value in uri.options.items() if key != "run"}
     name = f"twin://{uri.name}?" + "&".join(
-        f"{key}={value}" for key, value in sorted({"seed": str(seed), **uri.options}.items())
+        f"{key}={value}" for key, value in sorted({**options, "seed": str(seed)}.items())
     )
     return TwinBoard(
         spec,
@@ -459,5 +467,6 @@ def open_twin(uri: BoardUri) -> TwinBoard:
         inlet_c=uri.number("inlet_c", spec.heat.inlet_c, -20.0, 60.0),
         link=link,
         share_bits=uri.integer("share_bits", 12, 1, 24),
+        run=uri.integer("run", 0, 0, 2**31 - 1),
         uri=name,
     )
