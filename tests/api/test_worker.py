@@ -1,0 +1,172 @@
+"""Workers: tasks in processes of their own, and what is left when something dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from api.queue import Draft, request_cancel, submit
+from api.shelf import change_board
+from api.worker import Worker, WorkerSettings
+from asic_reservoir.store.facts import leases, results, task_files
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+pytestmark = pytest.mark.usefixtures("odd_kinds")
+REPEATS = int(os.environ.get("ASIC_RESERVOIR_FAULT_REPEATS", "6"))
+
+
+def put(bench: Bench, kind: str, board: int = 0, **params: Any) -> str:
+    draft = Draft(kind, {"params": params}, bench.boards[board])
+    task_id, _ = bench.run(lambda c: submit(c, draft))
+    return str(task_id)
+
+
+@pytest.fixture
+def worker(sqlite_bench: Bench) -> Any:
+    worker = Worker(sqlite_bench.engine, sqlite_bench.writer, WorkerSettings(sqlite_bench.folder))
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_result_with_cost_provenance_and_files(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    observed, written = put(bench, "observe", n_steps=5), put(bench, "writer")
+    bench.until(observed, "succeeded")
+    bench.until(written, "succeeded")
+    with bench.engine.connect() as connection:
+        report = connection.execute(sa.select(results.c.report).where(results.c.task_id == observed)).scalar_one()
+        left = connection.execute(sa.select(task_files.c.name, task_files.c.content)).all()
+        other = connection.execute(sa.select(results.c.report).where(results.c.task_id == written)).scalar_one()
+    assert report["cost"]["board_seconds"] == 5.0
+    assert report["cost"]["steps"] == 5
+    power = report["data"]["power_w"]
+    assert report["cost"]["energy_j"] == pytest.approx(sum(power), rel=1e-6)
+    assert report["provenance"]["lease_token"] == 1
+    assert report["origin"] == "simulated"
+    assert [tuple(row) for row in left] == [("notes.txt", b"what was seen")]
+    assert other["files_left_out"] == [".hidden", "link"]
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(("kind", "limit_s"), [("paced", 1.0), ("deaf", 1.0), ("stubborn", 4.5)])
+def test_cancel_reaches_a_running_step(sqlite_bench: Bench, kind: str, limit_s: float, tmp_path: Path) -> None:
+    """A second for what can be interrupted; what refuses to leave is killed when its time to be safe is over."""
+    task_id = put(sqlite_bench, kind, trace=str(tmp_path / "trace"))
+    sqlite_bench.until(task_id, "running")
+    time.sleep(1.5)  # the runner has imported what it needs and is in the middle of it
+    asked = time.monotonic()
+    sqlite_bench.run(lambda c: request_cancel(c, task_id))
+    sqlite_bench.until(task_id, "cancelled")
+    assert time.monotonic() - asked < limit_s + 1.0  # a second for a machine that is busy with other tests
+    if kind == "paced":
+        assert (tmp_path / "trace").read_text().splitlines()[-1].endswith("close")
+
+
+@pytest.mark.usefixtures("worker")
+def test_faults_of_a_task_end_the_task_alone(sqlite_bench: Bench, tmp_path: Path) -> None:
+    bench = sqlite_bench
+    killer, once = put(bench, "killer"), put(bench, "killer", once=str(tmp_path / "once"))
+    broken, wrong, unknown = put(bench, "broken"), put(bench, "observe", n_steps=0), put(bench, "nothing")
+    row = bench.until(killer, "set_aside", timeout_s=40)
+    assert row["error"] == "begun 3 times; the last time its process ended (signal 9, SIGKILL)"
+    assert bench.until(once, "succeeded")["attempts"] == 2
+    assert "must be plain JSON" in bench.until(broken, "failed")["error"]
+    assert bench.until(wrong, "failed")["error"].startswith("observe n_steps: 0, ")
+    assert bench.until(unknown, "failed")["error"].startswith("task kind 'nothing': unknown, must be one of ")
+    limit = put(bench, "observe", frequency_mhz=4000.0)
+    assert "frequency_mhz: 4000 MHz, must be" in bench.until(limit, "failed")["error"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_emergency_stop_ends_what_runs_and_lets_nothing_begin(sqlite_bench: Bench, tmp_path: Path) -> None:
+    bench, trace = sqlite_bench, tmp_path / "trace"
+    running, waiting = put(bench, "paced", trace=str(trace)), put(bench, "observe", n_steps=1)
+    bench.until(running, "running")
+    while not trace.exists():
+        time.sleep(0.02)
+    asked = time.monotonic()
+    bench.run(lambda c: change_board(c, "board-0", None, stopped=True, reason="smoke"))
+    assert bench.until(running, "failed")["error"] == "emergency stop: smoke"
+    assert time.monotonic() - asked < 2.0
+    assert trace.read_text().splitlines()[-1].endswith("close")
+    time.sleep(0.6)
+    assert bench.task(waiting)["state"] == "queued"
+    bench.run(lambda c: change_board(c, "board-0", None, stopped=False, reason=""))
+    bench.until(waiting, "succeeded")
+
+
+def test_a_worker_that_stops_gives_its_task_and_its_lease_back(sqlite_bench: Bench, tmp_path: Path) -> None:
+    bench = sqlite_bench
+    worker = Worker(bench.engine, bench.writer, WorkerSettings(bench.folder))
+    worker.start()
+    task_id = put(bench, "paced", seconds=1.0, trace=str(tmp_path / "trace"))
+    bench.until(task_id, "running")
+    worker.stop()
+    assert bench.task(task_id)["state"] == "queued"
+    with bench.engine.connect() as connection:
+        assert connection.execute(sa.select(leases.c.holder)).scalar_one() is None
+    again = Worker(bench.engine, bench.writer, WorkerSettings(bench.folder))
+    again.start()
+    bench.until(task_id, "succeeded")
+    again.stop()
+
+
+def start_worker(bench: Bench, folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "asic_reservoir", "worker", "--db", bench.url, "--data", str(folder)]
+    return subprocess.Popen([*command, "--term", "4"], stderr=subprocess.DEVNULL)
+
+
+def driven(trace: Path) -> list[tuple[float, int, str]]:
+    words = [line.split() for line in trace.read_text().splitlines()]
+    return [(float(at), int(process), word) for at, process, word in words]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["same machine", "another machine"])
+def test_sigkill_of_workers_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_path: Path, where: str) -> None:
+    """Killed again and again: no task lost, none with two results, never two processes that drive the board."""
+    bench = sqlite_bench
+    trace = tmp_path / "trace"
+    folders = [tmp_path / "one", tmp_path / "one" if where == "same machine" else tmp_path / "two"]
+    todo = [put(bench, "paced", seconds=0.5, trace=str(trace)) for _ in range(REPEATS)]
+    bench.run(lambda c: c.execute(sa.text("UPDATE tasks SET max_attempts = 100")))
+    for repeat in range(REPEATS):
+        process = start_worker(bench, folders[repeat % 2])
+        try:
+            seen = len(trace.read_text()) if trace.exists() else 0
+            end = time.monotonic() + 30
+            while not trace.exists() or len(trace.read_text()) < seen + 200:  # it drives
+                assert time.monotonic() < end, "the worker does nothing"
+                time.sleep(0.02)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    last = start_worker(bench, folders[0])
+    try:
+        for task_id in todo:
+            bench.until(task_id, "succeeded", timeout_s=60)
+    finally:
+        last.terminate()
+        assert last.wait(15) == 0
+    with bench.engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(results)).scalar_one() == REPEATS
+    # intervals in which a process drives, from its first command to its last, do not overlap
+    spans: dict[int, tuple[float, float]] = {}
+    for at, runner, _ in driven(trace):
+        first, _last = spans.get(runner, (at, at))
+        spans[runner] = (first, at)
+    ordered = sorted(spans.values())
+    assert all(before[1] < after[0] for before, after in zip(ordered, ordered[1:], strict=False))
+    assert len(ordered) >= REPEATS
