@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -44,6 +44,7 @@ BACK_WITHIN_S = 60.0
 STALE_TELEMETRY_S = 10.0
 """Host time without an answer from the board's sensors after which a step is not to be trusted."""
 _ARRIVAL_GRACE_S = 0.01
+_JOBS_KEPT = 1024
 _SAMPLE_EVERY_S = 1.0
 
 
@@ -111,7 +112,8 @@ class StratumBoard:
         self._index = 0
         self._job = -1
         self._job_at_ns = 0
-        self._clean_from = 0
+        self._open_jobs: set[int] = set()
+        self._withdrawn_ns: OrderedDict[int, int] = OrderedDict()
         self._events: deque[ShareEvent] = deque()
         self._arrived = threading.Condition()
         self._good = 0
@@ -119,7 +121,7 @@ class StratumBoard:
         self._maker = JobMaker()
         self.handshake = HandshakeLedger()
         self.exchanges: deque[Exchange] = deque(maxlen=100_000)
-        """Requests and answers of handshake steps; times of this host."""
+        """Requests and answers of handshake steps, in board time."""
         self.outside = 0
         """Nonces that came between two steps and belong to none."""
         self.verdicts: Counter[str] = Counter()
@@ -213,14 +215,27 @@ class StratumBoard:
     def _issue(self, work: Work, clean: bool) -> int:
         """Send a new job; the time (CLOCK_MONOTONIC_RAW) when it went out."""
         self._job += 1
+        self._job_at_ns = self.clock.now_ns()
         if clean:
-            self._clean_from = self._job
+            self._withdrawn_ns |= dict.fromkeys(self._open_jobs, self._job_at_ns)
+            self._open_jobs.clear()
+            while len(self._withdrawn_ns) > _JOBS_KEPT:
+                self._withdrawn_ns.popitem(last=False)
+        self._open_jobs.add(self._job)
         notify = self._maker.make(self._job, ntime=int(time.time()), word=work.extranonce2 or b"", clean=clean)
         job: Job = notify
         if self._info.algorithm == "lbry":
             job = LbryNotify(notify, self._maker.claim_trie())
-        self._job_at_ns = self.clock.now_ns()
         return self.server.issue(self._job, job, difficulty=float(self._applied.difficulty or 1), clean=clean)
+
+    def _accept(self, point: OperatingPoint) -> None:
+        """The settings took. Another difficulty holds from the next job on, so there is one."""
+        changed = point.difficulty != self._applied.difficulty
+        self._applied = point
+        if changed:
+            self._difficulties.clear()
+            if self._job >= 0:
+                self._issue(Work(), True)
 
     def _listen(self, step: Step, begin: int, latest: int) -> int:
         """A steady flow of work until time or number is reached; the end in board time."""
@@ -250,10 +265,10 @@ class StratumBoard:
             with self._arrived:  # an answer waits until its request is in the ledger
                 sent = self._issue(step.work, True)
                 number = self._job
-                self.handshake.sent(number, sent)
+                self.handshake.sent(number, self.clock.of_raw(sent))
             if self._wait(latest, lambda number=number: self.handshake.in_flight != number):  # type: ignore[misc]
                 answered += 1
-                end = self.clock.of_raw(self.exchanges[-1].answered_ns) + 1
+                end = self.exchanges[-1].answered_ns + 1
             else:
                 self.handshake.give_up()
                 end = latest
@@ -280,7 +295,7 @@ class StratumBoard:
                 self._good += 1
                 self._difficulties.append(event.difficulty)
                 if self.handshake.in_flight is not None or self.handshake.exchanges:
-                    exchange = self.handshake.answered(event.share.job, event.time_ns)
+                    exchange = self.handshake.answered(event.share.job, self.clock.of_raw(event.time_ns))
                     if exchange is not None:
                         self.exchanges.append(exchange)
             self._arrived.notify_all()

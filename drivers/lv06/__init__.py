@@ -1,0 +1,1 @@
+"""Lucky Miner LV06 and other single-chip AxeOS boards: driver and emulated device."""
