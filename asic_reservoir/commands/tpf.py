@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from asic_reservoir.report.model import ReportData, Table
+
 INTERRUPTED = 130
 DEFAULT_RUN = Path("runs/tpf-leak")
+DEFAULT_FILTER = Path("runs/tpf-filter")
+DEFAULT_EVALUATION = Path("runs/tpf-evaluation")
 
 
 class KernelName(StrEnum):
@@ -148,3 +153,137 @@ def leak(
         typer.echo(f"{html_path}  {json_path}  {run / 'leak.json'}")
     if was_interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+@tpf.command()
+def train(
+    run: Annotated[Path, typer.Option(help="Folder for filter and report.")] = DEFAULT_FILTER,
+    compression: Annotated[int, typer.Option(help="0: second block of the first hash, 1: second hash.")] = 1,
+    round_: Annotated[int, typer.Option("--round", help="Round after which the filter decides, 1 to 64.")] = 61,
+    zero_bits: Annotated[int, typer.Option(help="Leading zero bits of a share.")] = 8,
+    score: Annotated[str, typer.Option(help="Score of the filter: linear or bytes.")] = "linear",
+    rule: Annotated[
+        str, typer.Option(help="Choice of the threshold: neyman-pearson, conformal or keep-rate.")
+    ] = "neyman-pearson",
+    bound: Annotated[float, typer.Option(help="Largest share of missed shares, or the keep rate.")] = 0.01,
+    predictors: Annotated[
+        str, typer.Option(help="Compare with: lda, logistic, mlp, boosting; or none.")
+    ] = "lda,logistic",
+    jobs: Annotated[int, typer.Option(help="Jobs of 65,536 headers.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the jobs.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
+) -> None:
+    """Make a filter: learn a score for one round, choose its threshold, compare predictors on later jobs."""
+    from asic_reservoir.tpf.parsing import one_of, predictor_names, score_kinds
+    from asic_reservoir.tpf.policy import Rule
+    from asic_reservoir.tpf.reports import train_report
+    from asic_reservoir.tpf.training import TrainSettings
+    from asic_reservoir.tpf.training import train as make
+
+    settings = TrainSettings(
+        compression=compression,
+        round=round_,
+        zero_bits=zero_bits,
+        kind=score_kinds("score", score)[0],
+        jobs=jobs,
+        rule=one_of("rule", rule, Rule),
+        bound=bound,
+        predictors=predictor_names("predictors", predictors),
+        seed=seed,
+    )
+    trained = make(settings, _reporter(quiet))
+    trained.policy.save(run)
+    _finish(train_report(trained, settings), run, output)
+
+
+@tpf.command()
+def evaluate(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", help="miner, replay://s9-shares, or a board: twin://bm1366?share_bits=4."),
+    ] = "miner",
+    run: Annotated[Path, typer.Option(help="Folder for the report.")] = DEFAULT_EVALUATION,
+    filter_: Annotated[Path, typer.Option("--filter", help="Folder of a filter, for the miner.")] = DEFAULT_FILTER,
+    jobs: Annotated[int, typer.Option(help="Jobs of 65,536 headers, for the miner.")] = 32,
+    windows: Annotated[int, typer.Option(help="Windows, for a board.")] = 1200,
+    window_s: Annotated[float, typer.Option(help="Seconds of a window; 0 fits it to the board's rate.")] = 0.0,
+    plant: Annotated[float, typer.Option(help="Plant a leak of this size into what the board answered.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of jobs and models.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
+) -> None:
+    """Put a filter to work: in a software miner that really aborts, on a recording, or as advice on a board."""
+    from asic_reservoir.tpf.policy import FilterPolicy
+    from asic_reservoir.tpf.reports import miner_report, recorded_report, windows_report
+
+    progress = _reporter(quiet)
+    if target == "miner":
+        from asic_reservoir.tpf.training import field_test
+
+        policy = FilterPolicy.load(filter_)
+        blocks = field_test(policy, jobs, policy.zero_bits, seed, progress=progress)
+        report = miner_report(policy, blocks, policy.zero_bits, seed)
+    elif target.startswith("replay://"):
+        from asic_reservoir.recording import SHIPPED_NAME, load, shipped
+        from asic_reservoir.tpf.recorded import evaluate_recording
+
+        name = target.removeprefix("replay://")
+        recording = shipped() if name == SHIPPED_NAME else load(Path(name))
+        report = recorded_report(evaluate_recording(recording, seed=seed, progress=progress), seed)
+    else:
+        from asic_reservoir.registry import open_board
+        from asic_reservoir.tpf.board_windows import WindowSettings, collect, judge, window_for
+
+        with open_board(target) as board:
+            length_s = window_s or window_for(board, 5, 64)
+            settings = WindowSettings(windows=windows, window_s=length_s, plant=plant, seed=seed)
+            result = judge(collect(board, settings, progress), settings)
+        report = windows_report(result)
+    _finish(report, run, output)
+
+
+@tpf.command()
+def energy(
+    k: Annotated[int, typer.Option(help="Rounds before the decision.")] = 5,
+    n: Annotated[int, typer.Option(help="Rounds of a hash: 128 for mining, 64 as published.")] = 64,
+    keep: Annotated[str, typer.Option(help="Continue probability, an exact decimal.")] = "0.05",
+    recall: Annotated[str, typer.Option(help="Share of the shares that go on, an exact decimal.")] = "0.05",
+    run: Annotated[Path | None, typer.Option(help="Folder for a report; none is written without it.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
+) -> None:
+    """What a filter saves and what it brings: rounds and shares a joule from k, n, keep rate and recall, exactly."""
+    from asic_reservoir.tpf.reports import energy_report
+
+    _finish(energy_report(k, n, keep, recall), run, output)
+
+
+def _finish(report: ReportData, folder: Path | None, output: Output) -> None:
+    """Write the report, print it."""
+    from asic_reservoir.report.files import write_report
+
+    paths = write_report(report, folder) if folder is not None else ()
+    if output is Output.JSON:
+        typer.echo(report.to_json(), nl=False)
+        return
+    typer.echo(report.verdict.sentence)
+    for check in report.verdict.checks:
+        typer.echo(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.sentence}")
+    for table in report.tables:
+        _print_table(table)
+    for path in paths:
+        typer.echo(str(path))
+
+
+def _print_table(table: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    from asic_reservoir.report.page import cell
+
+    grid = Grid(title=table.title, caption=table.caption or None, title_justify="left", caption_justify="left")
+    for index, column in enumerate(table.columns):
+        grid.add_column(column, justify="left" if index == 0 else "right")
+    for row in table.rows:
+        grid.add_row(*(cell(value) for value in row))
+    Console(highlight=False).print(grid)

@@ -110,6 +110,8 @@ class FilterPolicy:
 
     def __post_init__(self) -> None:
         check_round(self.compression, self.round)
+        if self.round == 0:
+            raise UsageError("round: 0, must be from 1 to 64: nothing has been computed before the first")
         if not 1 <= self.zero_bits <= 32:
             raise UsageError(f"zero_bits: {self.zero_bits}, must be from 1 to 32")
 
