@@ -30,8 +30,8 @@ ARCHITECTURES = {
 """What the joules of a report assume."""
 ASSUMPTIONS = (
     "Joules assume: sequential core, an abort frees time and energy of the rounds left out; unrolled pipeline, an "
-    "abort frees 60 % of the energy downstream (an assumption: clock tree, leakage and the slot stay spent); proxy, the hash "
-    "is done before the filter sees it, nothing is freed and a withheld share is lost."
+    "abort frees 60 % of the energy downstream (an assumption: clock tree, leakage and the slot stay spent); proxy, "
+    "the hash is done before the filter sees it, nothing is freed and a withheld share is lost."
 )
 THEOREMS = (
     "Proved in lean/, chapter Energy: savings_le (savings are at most 1 - k/n), no_free_lunch (recall equal to the "
