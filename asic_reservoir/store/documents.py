@@ -52,13 +52,13 @@ def parse_board(document: dict[str, Any], source: str) -> BoardInfo:
                 _parse_setting(nominal["frequency_mhz"]),
                 _parse_setting(nominal["voltage_mv"]),
                 nominal["difficulty"],
-                None if nominal["fan_percent"] is None else float(nominal["fan_percent"]),
+                None if nominal["fan_percent"] is None else _parse_number(nominal["fan_percent"]),
             ),
             limits=Limits(
                 _parse_range(limits["frequency_mhz"]),
                 _parse_range(limits["voltage_mv"]),
-                float(limits["chip_temperature_c"]),
-                None if limits["power_w"] is None else float(limits["power_w"]),
+                _parse_number(limits["chip_temperature_c"]),
+                None if limits["power_w"] is None else _parse_number(limits["power_w"]),
                 _parse_range(limits["fan_percent"]),
             ),
         )
@@ -67,9 +67,15 @@ def parse_board(document: dict[str, Any], source: str) -> BoardInfo:
 
 
 def _number(value: float) -> float | str:
-    """JSON has no infinity: those become words that float() reads."""
-    number = float(value)
+    """JSON has no infinity: those become words that float() reads. A whole number stays one."""
+    number = value if isinstance(value, int) else float(value)
     return number if math.isfinite(number) else str(number)
+
+
+def _parse_number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value) if isinstance(value, str) else value
 
 
 def _setting(value: FloatOrArray | None) -> object:
@@ -77,7 +83,7 @@ def _setting(value: FloatOrArray | None) -> object:
         return None
     if isinstance(value, np.ndarray) and value.ndim:
         return [_number(item) for item in value]
-    return _number(float(value))
+    return _number(float(value) if isinstance(value, np.ndarray) else value)
 
 
 def _parse_setting(value: Any) -> FloatOrArray | None:
@@ -85,7 +91,7 @@ def _parse_setting(value: Any) -> FloatOrArray | None:
         return None
     if isinstance(value, list):
         return np.array([float(item) for item in value], np.float64)
-    return float(value)
+    return _parse_number(value)
 
 
 def _range(value: Range) -> list[float | str]:
@@ -94,4 +100,4 @@ def _range(value: Range) -> list[float | str]:
 
 def _parse_range(value: Any) -> Range:
     low, high = value
-    return Range(float(low), float(high))
+    return Range(_parse_number(low), _parse_number(high))

@@ -150,12 +150,11 @@ def digest(observation: Observation) -> int:
     The origin is left out because a replay says ``replayed`` of what was measured.
     """
     applied = observation.applied
-    crc = zlib.crc32(
-        repr(
-            (observation.board, observation.index, observation.begin_ns, observation.end_ns, observation.lost,
-             observation.timestamp_source.value, applied.difficulty, applied.fan_percent)
-        ).encode()
-    )  # fmt: skip
+    whole = (observation.index, observation.begin_ns, observation.end_ns, observation.lost, applied.difficulty)
+    words = [observation.board, observation.timestamp_source.value]
+    words += ["-" if number is None else str(int(number)) for number in whole]
+    words.append("-" if applied.fan_percent is None else repr(float(applied.fan_percent)))
+    crc = zlib.crc32("\0".join(words).encode())
     for setting in (applied.frequency_mhz, applied.voltage_mv):
         crc = zlib.crc32(b"-" if setting is None else np.asarray(setting, np.float64).tobytes(), crc)
     for name in COUNTS:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,8 @@ MANIFEST = "manifest.json"
 FORMAT = "asic-reservoir export"
 _CHUNK = 1 << 20
 _MAX_MANIFEST = 1 << 26
+_LOCAL = struct.Struct("<26xHH")
+"""Header of a member: its signature comes first, the lengths of name and extra field last."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -139,7 +143,8 @@ def open_reader(path: Path | str) -> RunReader:
             )  # fmt: skip
     for segments in listed.values():
         segments.sort(key=lambda segment: segment.first_row)
-    return RunReader(ArchiveView(archive, record, listed))
+    members = Members(archive, path)
+    return RunReader(ArchiveView(members.open, members.close, record, listed))
 
 
 def read_record(path: Path | str) -> RunRecord:
@@ -193,6 +198,62 @@ def _member(
         "name": name, "kind": kind.word, "first_row": first, "end_row": end, "bytes": sink.size,
         "sha256": sink.digest.hexdigest(), "begin_ns": low, "end_ns": high,
     }  # fmt: skip
+
+
+class Members:
+    """Members of an archive that are stored as they are, read in place and in any order."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
+        self._archive, self._path = archive, path
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def open(self, name: str) -> Member:
+        """Raises DamageError where the archive does not have what its directory says."""
+        info = self._archive.getinfo(name)
+        header = os.pread(self._descriptor, _LOCAL.size, info.header_offset)
+        if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
+            raise DamageError(f"{self._path}: member {name!r} is not where the directory says")
+        name_length, extra_length = _LOCAL.unpack(header)
+        begin = info.header_offset + _LOCAL.size + name_length + extra_length
+        return Member(self._descriptor, begin, info.file_size)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._archive.close()
+
+
+class Member:
+    """A stretch of a file as a file to read from. Arrow reads it from several threads, behind a lock of its own."""
+
+    def __init__(self, descriptor: int, begin: int, size: int) -> None:
+        self._descriptor, self._begin, self._size, self._at, self.closed = descriptor, begin, size, 0, False
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._at)
+        data = os.pread(self._descriptor, left if size < 0 else min(size, left), self._begin + self._at)
+        self._at += len(data)
+        return data
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class _Hashing:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,16 +166,22 @@ class RunView:
 class ArchiveView(RunView):
     """The rows of an exported run, read where they are: nothing is unpacked."""
 
-    def __init__(self, archive: zipfile.ZipFile, record: RunRecord, segments: dict[Kind, list[Segment]]) -> None:
+    def __init__(
+        self,
+        source: Callable[[str], Any],
+        close: Callable[[], None],
+        record: RunRecord,
+        segments: dict[Kind, list[Segment]],
+    ) -> None:
         self.record = record
-        self._archive, self._listed = archive, segments
+        self._close, self._listed = close, segments
         self._logs = {}
         self._catalogue = None
-        self._segments = Segments(lambda name: None, archive.open)
+        self._segments = Segments(lambda name: None, source)
 
     def look(self) -> dict[Kind, list[Segment]]:
         return self._listed
 
     def close(self) -> None:
         super().close()
-        self._archive.close()
+        self._close()
