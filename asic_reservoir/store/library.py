@@ -74,7 +74,10 @@ class Library:
 
     def __init__(self, root: Path | str, database: str | None = None) -> None:
         self.root = Path(root)
-        self.runs_path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.runs_path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"store {self.root}: {error.strerror}, must be a folder that can be written to") from None
         self.engine = open_engine(database or f"sqlite:///{self.root.resolve()}/facts.db")
         upgrade(self.engine)
         self.writer = Writer(self.engine)
