@@ -44,6 +44,7 @@ class DevicePhysics:
         self.fan_share = 1.0
         self._physics.frequency_mhz[:] = 0.0
         self._chips_w = 0.0
+        self.advance(1e-3, difficulty=2**40)  # compiled before time begins to count
 
     def warm_up(self, frequency_mhz: float, voltage_v: float, duration_s: float = 1200.0) -> None:
         """Heat as after running at a point for so long; the settings themselves are put back."""

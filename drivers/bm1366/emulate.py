@@ -56,11 +56,10 @@ def bm1366(
         data_link=folder / "chips" if folder else None,
         control_link=folder / "control" if folder else None,
     )
-    extra = "".join(f"&{name}={value:g}" for name, value, usual in (
-        ("chips", chips, 1), ("speed", speed, 1.0), ("proof_bits", proof_bits, 6)
-    ) if value != usual)  # fmt: skip
-    path = Path(device.data.path).absolute()
-    typer.echo(f"bm1366://{path}?control={Path(device.control.path).absolute()}{extra}")
+    changed = (("chips", chips, 1), ("speed", speed, 1.0), ("proof_bits", proof_bits, 6))
+    extra = "".join(f"&{name}={value:g}" for name, value, usual in changed if value != usual)
+    path, control = Path(device.data.path).absolute(), Path(device.control.path).absolute()
+    typer.echo(f"bm1366://{path}?control={control}{extra}")
     try:
         device.run()
     except KeyboardInterrupt:

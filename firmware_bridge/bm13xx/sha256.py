@@ -36,7 +36,8 @@ def _cube_root_fraction(number: int) -> int:
     return low & _MASK
 
 
-_K = tuple(_cube_root_fraction(prime) for prime in _primes(64))
+ROUND_CONSTANTS = tuple(_cube_root_fraction(prime) for prime in _primes(64))
+"""FIPS 180-4, 4.2.2: fractions of the cube roots of the first 64 primes."""
 
 
 def _rotate(word: int, by: int) -> int:
@@ -60,7 +61,7 @@ def midstate(block: bytes) -> tuple[int, ...]:
         s1 = _rotate(words[t - 2], 17) ^ _rotate(words[t - 2], 19) ^ words[t - 2] >> 10
         words.append((words[t - 16] + s0 + words[t - 7] + s1) & _MASK)
     a, b, c, d, e, f, g, h = INITIAL_STATE
-    for constant, word in zip(_K, words, strict=True):
+    for constant, word in zip(ROUND_CONSTANTS, words, strict=True):
         sum1 = _rotate(e, 6) ^ _rotate(e, 11) ^ _rotate(e, 25)
         t1 = h + sum1 + (e & f ^ ~e & g) + constant + word
         sum0 = _rotate(a, 2) ^ _rotate(a, 13) ^ _rotate(a, 22)
