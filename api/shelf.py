@@ -30,7 +30,7 @@ def put_on_shelf(writer: Writer, name: str, uri: str) -> str:
         board_id: str | None = connection.execute(sa.select(boards.c.id).where(boards.c.uri == info.uri)).scalar()
         if board_id is None:
             board_id = new_id(now)
-            row = {"id": board_id, "uri": info.uri, "family": info.family, "model": info.model}
+            row: dict[str, Any] = {"id": board_id, "uri": info.uri, "family": info.family, "model": info.model}
             row |= {"origin": info.origin.value, "info": document, "created_utc_ns": now, "seen_utc_ns": now}
             connection.execute(boards.insert(), row)
         else:
@@ -42,8 +42,8 @@ def put_on_shelf(writer: Writer, name: str, uri: str) -> str:
         if holder is not None and holder != board_id:
             raise UsageError(f"board name {name!r}: is another board on this shelf, must be a new name")
         if there is None:
-            row = {"board_id": board_id, "name": name, "uri": uri, "enabled": True, "stopped": False}
-            connection.execute(shelf.insert(), row | {"reason": "", "version": 1})
+            place: dict[str, Any] = {"board_id": board_id, "name": name, "uri": uri, "enabled": True, "stopped": False}
+            connection.execute(shelf.insert(), place | {"reason": "", "version": 1})
         else:
             connection.execute(shelf.update().where(shelf.c.board_id == board_id).values(uri=uri))
         return board_id

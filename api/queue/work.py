@@ -249,7 +249,8 @@ def finish(connection: sa.Connection, lease: Lease, claimed: Claim, end: Finishe
                 },
             )
     _end_attempt(connection, claimed.task_id, claimed.attempt, ended.value if not reason else f"{ended}: {reason}")
-    _end(connection, claimed.task_id, ended, reason)
+    summary = {"summary": end.report.get("summary", {})} if ended is TaskState.SUCCEEDED else {}
+    _end(connection, claimed.task_id, ended, reason, summary)
     return ended
 
 
@@ -323,14 +324,16 @@ def request_cancel(connection: sa.Connection, task_id: str) -> TaskState:
     return TaskState(state)
 
 
-def _end(connection: sa.Connection, task_id: str, state: TaskState, reason: str) -> bool:
+def _end(
+    connection: sa.Connection, task_id: str, state: TaskState, reason: str, said: Mapping[str, Any] | None = None
+) -> bool:
     ended = connection.execute(
         tasks.update()
         .where(tasks.c.id == task_id, tasks.c.state.not_in([final.value for final in FINAL]))
         .values(state=state.value, finished_utc_ns=now_ns(), error=reason or None)
     )
     if ended.rowcount:
-        _event(connection, task_id, state.value, {"reason": reason} if reason else {})
+        _event(connection, task_id, state.value, {**({"reason": reason} if reason else {}), **(said or {})})
     return bool(ended.rowcount)
 
 

@@ -1,0 +1,61 @@
+"""The application: routes, errors, headers, and what lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from api import openapi, problems
+from api.metrics import Metrics, Shelf
+from api.middleware import Front
+from api.routes import admin, boards, catalogue, health, sessions, tasks
+from api.security import Gate
+from api.service import Service
+from api.settings import ServiceSettings
+from asic_reservoir import __version__
+
+DESCRIPTION = """Tasks for boards of retired Bitcoin mining ASICs, one holder a board.
+
+Submit with `POST /tasks`, follow `Location`, read `GET /tasks/{task_id}/result`. Every error is a problem document
+(RFC 9457). What a twin made is labelled `simulated`, everywhere."""
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """The application for ``uvicorn``; opens its database when it starts.
+
+    Raises:
+        UsageError, DataError: the database cannot be opened.
+    """
+    service = Service(settings)
+    metrics = Metrics()
+    metrics.registry.register(Shelf(service.engine, settings.data, service.started))
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = FastAPI(
+        title="asic-reservoir",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=life,
+        docs_url=None,  # the usual pages load scripts from other hosts
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.service, app.state.gate, app.state.metrics = service, Gate(service), metrics
+    for router in (tasks.router, boards.router, sessions.router, admin.router, catalogue.router):
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(health.router)
+    problems.install(app)
+    openapi.install(app)
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.add_middleware(Front, metrics=metrics, body_limit=settings.body_limit)
+    return app

@@ -1,0 +1,106 @@
+"""``asic-reservoir serve``: the service on one machine, boards and all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+
+
+DEFAULT_BOARDS = ["s9=twin://s9?seed=1", "lv06=twin://lv06?seed=1"]
+"""What stands on the shelf of somebody who has no hardware."""
+
+
+def serve(
+    board: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URI", help="A board for the shelf; may be given often. [default: twins s9 and lv06]"
+        ),
+    ] = None,
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything is kept.")] = Path(
+        "asic-reservoir-data"
+    ),
+    db: Annotated[
+        str | None,
+        typer.Option(metavar="URL", envvar="ASIC_RESERVOIR_DB", help="Database. [default: SQLite in the folder]"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8337,
+    workers: Annotated[
+        bool, typer.Option("--workers/--no-workers", help="Drive the boards from here, or leave it to `worker`.")
+    ] = True,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous/--no-anonymous", help="Let people on this machine work without a key.")
+    ] = True,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key, PEM.")] = None,
+    retention_days: Annotated[float, typer.Option(min=0.0, help="Ended tasks are kept for so long.")] = 90.0,
+) -> None:
+    """Serve tasks over REST, and the page at /, on this machine.
+
+    On another address than loopback every request needs a key (`asic-reservoir keys create`); send it over TLS.
+    """
+    import uvicorn
+
+    from api.announce import AnnouncingServer
+    from api.app import create_app
+    from api.logs import to_stderr
+    from api.settings import ServiceSettings
+    from api.shelf import put_on_shelf
+    from asic_reservoir.errors import UsageError
+
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key: one of them is missing, must be given together")
+    wanted = [parse_board(text) for text in (board or DEFAULT_BOARDS)]
+    to_stderr()
+    data.mkdir(parents=True, exist_ok=True)
+    settings = ServiceSettings(
+        database=db or f"sqlite:///{data.resolve()}/facts.db",
+        data=data.resolve(),
+        workers=workers,
+        anonymous=anonymous,
+        retention_days=retention_days,
+    )
+    application = create_app(settings)
+    for name, uri in wanted:
+        put_on_shelf(application.state.service.writer, name, uri)
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,  # who is on this machine is decided by the address of the peer
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+        timeout_graceful_shutdown=5,
+        ws_max_size=1 << 16,
+    )
+    AnnouncingServer(config, "https" if tls_cert else "http").run()
+
+
+def parse_board(text: str) -> tuple[str, str]:
+    """``s9=twin://s9?seed=1`` as its two parts.
+
+    Raises:
+        UsageError: another form, or a name that cannot be in a path.
+
+    >>> parse_board("s9=twin://s9?seed=1")
+    ('s9', 'twin://s9?seed=1')
+    """
+    import re
+
+    from api.schemas import NAME_PATTERN
+    from asic_reservoir.errors import UsageError
+
+    name, equals, uri = text.partition("=")
+    if not equals or "://" not in uri or not re.match(NAME_PATTERN, name):
+        raise UsageError(f"--board {text!r}: must be NAME=URI, as in s9=twin://s9?seed=1 (a-z, 0-9, '.', '_', '-')")
+    return name, uri

@@ -1,0 +1,109 @@
+"""What every request passes: a number, a limit, a stopwatch, headers that browsers obey. Plain ASGI, for speed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.metrics import Metrics
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+REPORT_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; sandbox"
+)
+"""For files that a task made: a page among them may show, and may not act."""
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_QUIET = ("/livez", "/readyz", "/metrics")
+
+log = structlog.get_logger("access")
+
+
+class Front:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, body_limit: int) -> None:
+        self._app, self._metrics, self._limit = app, metrics, body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        scope["request_id"] = request_id = secrets.token_hex(8)
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message.get("headers", []))
+                names = {name for name, _ in headers}
+                headers += [header for header in _HEADERS if header[0] not in names]
+                if b"content-security-policy" not in names:
+                    headers.append((b"content-security-policy", CSP.encode()))
+                if b"cache-control" not in names:
+                    headers.append((b"cache-control", b"no-store"))
+                headers.append((b"x-request-id", request_id.encode()))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            if (declared := _declared_length(scope)) is not None and declared > self._limit:
+                scope["too_large"] = True
+            await self._app(scope, _Bounded(receive, self._limit, scope).receive, answer)
+        finally:
+            template = _template(scope)
+            seconds = time.perf_counter() - began
+            self._metrics.request(scope["method"], template, status, seconds)
+            if template not in _QUIET and status >= 400:
+                log.info(
+                    "request", request_id=request_id, method=scope["method"], route=template, status=status,
+                    milliseconds=round(seconds * 1e3, 2),
+                )  # fmt: skip
+
+
+def _template(scope: Scope) -> str:
+    """The path with the names of its parameters in their places, so that metrics have few labels."""
+    if "route" not in scope:
+        return "unmatched"
+    parts = scope["path"].split("/")
+    for name, value in scope.get("path_params", {}).items():
+        parts = [f"{{{name}}}" if part == str(value) else part for part in parts]
+    return "/".join(parts)
+
+
+def _declared_length(scope: Scope) -> int | None:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return None
+
+
+class _Bounded:
+    """Counts the body while it comes."""
+
+    def __init__(self, receive: Receive, limit: int, scope: Scope) -> None:
+        self._receive, self._limit, self._scope = receive, limit, scope
+        self._seen = 0
+
+    async def receive(self) -> Message:
+        from starlette.exceptions import HTTPException
+
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._seen += len(message.get("body", b""))
+            if self._seen > self._limit or self._scope.get("too_large"):
+                raise HTTPException(413, f"body larger than {self._limit:,} bytes, must be smaller")
+        return message

@@ -1,0 +1,77 @@
+"""The OpenAPI document: every status that can come back, every error as a problem document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import KINDS, MEDIA_TYPE, Problem
+from asic_reservoir.kinds import task_kinds
+
+_PUBLIC = ("/livez", "/readyz")
+_COMMON = (400, 401, 403, 422, 429, 500, 503)
+_WITH_BODY = (413,)
+
+
+def install(app: FastAPI) -> None:
+    """Replace FastAPI's own document by ours."""
+
+    def build() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = document(app)
+        return app.openapi_schema
+
+    app.openapi = build  # type: ignore[method-assign]
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of an application."""
+    spec = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = spec.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs")
+    schemas["Problem"] = problem
+    components["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "A key: `asic-reservoir keys create`."}
+    }
+    for path, methods in spec["paths"].items():
+        for operation in methods.values():
+            _complete(path, operation)
+    _examples(spec)
+    return spec
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    public = path in _PUBLIC
+    statuses = {status for status in responses if status.isdecimal() and int(status) >= 400}
+    statuses |= {str(status) for status in ((400, 500) if public else _COMMON)}
+    if "requestBody" in operation:
+        statuses |= {str(status) for status in _WITH_BODY}
+    for status in sorted(statuses):
+        if path == "/readyz" and status == "503":
+            continue
+        titles = sorted({kind.title for kind in KINDS.values() if kind.status == int(status)})
+        responses[status] = {
+            "description": "; ".join(titles) or "Problem",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    operation["responses"] = dict(sorted(responses.items()))
+    operation["security"] = [] if public else [{"key": []}, {}]
+
+
+def _examples(spec: dict[str, Any]) -> None:
+    """Each kind of task as an example of a submission."""
+    body = spec["paths"]["/api/v1/tasks"]["post"]["requestBody"]["content"]["application/json"]
+    body["examples"] = {
+        kind.name: {
+            "summary": kind.title,
+            "value": {"kind": kind.name, "board": "s9", "params": dict(kind.example)},
+        }
+        for kind in task_kinds().values()
+    }

@@ -1,0 +1,192 @@
+"""Boards: the shelf, one board, stop and release."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Header, Request
+from starlette.responses import Response
+
+from api import schemas
+from api.keys import note
+from api.metrics import HELD_S
+from api.problems import ProblemError
+from api.queue.states import ACTIVE, TaskState
+from api.routes.common import BoardName, json_response, service_of
+from api.security import Operator, Reader
+from api.shelf import change_board
+from asic_reservoir.store.facts import boards, calibrations, leases, now_ns, reservations, shelf, tasks
+
+router = APIRouter(prefix="/boards", tags=["boards"])
+
+_SELECT = (
+    sa.select(
+        shelf.c.board_id, shelf.c.name, shelf.c.uri, shelf.c.enabled, shelf.c.stopped, shelf.c.reason, shelf.c.version,
+        shelf.c.live, shelf.c.live_utc_ns, boards.c.origin, boards.c.family, boards.c.model, boards.c.info,
+        leases.c.holder, leases.c.token, leases.c.renewed_utc_ns,
+    )
+    .join(boards, boards.c.id == shelf.c.board_id)
+    .outerjoin(leases, leases.c.board_id == shelf.c.board_id)
+    .order_by(shelf.c.name)
+)  # fmt: skip
+_DEPTH = (
+    sa.select(tasks.c.board_id, sa.func.count().label("depth"))
+    .where(tasks.c.state == TaskState.QUEUED.value)
+    .group_by(tasks.c.board_id)
+)
+_RUNNING = sa.select(tasks.c.board_id, tasks.c.id).where(tasks.c.state.in_([state.value for state in ACTIVE]))
+_CALIBRATED = sa.select(calibrations.c.board_id, sa.func.max(calibrations.c.created_utc_ns)).group_by(
+    calibrations.c.board_id
+)
+
+
+def shelf_documents(connection: sa.Connection, name: str | None = None) -> list[dict[str, Any]]:
+    """Every board of the shelf (or the one of that name) as :class:`api.schemas.Board`, with its ``info``."""
+    statement = _SELECT if name is None else _SELECT.where(shelf.c.name == name)
+    rows = connection.execute(statement).all()
+    depth: dict[str, int] = dict(connection.execute(_DEPTH).tuples().all())
+    running: dict[str, str] = dict(connection.execute(_RUNNING).tuples().all())
+    calibrated: dict[str, int] = dict(connection.execute(_CALIBRATED).tuples().all())
+    now = now_ns()
+    reserved = set(
+        connection.execute(
+            sa.select(reservations.c.board_id).where(
+                reservations.c.ended_utc_ns.is_(None), reservations.c.expires_utc_ns > now
+            )
+        ).scalars()
+    )
+    documents = []
+    for row in rows:
+        held = row.holder is not None and now - row.renewed_utc_ns < HELD_S * 1e9
+        made = calibrated.get(row.board_id)
+        documents.append(
+            {
+                "name": row.name,
+                "uri": row.uri,
+                "origin": row.origin,
+                "family": row.family,
+                "model": row.model,
+                "state": _state(row, held, row.board_id in running, row.board_id in reserved),
+                "enabled": row.enabled,
+                "reason": row.reason,
+                "queue_depth": depth.get(row.board_id, 0),
+                "running": running.get(row.board_id),
+                "lease": None
+                if row.token is None
+                else {
+                    "holder": row.holder,
+                    "token": row.token,
+                    "renewed": schemas.time_of(row.renewed_utc_ns),
+                },
+                "live": row.live,
+                "live_time": schemas.time_of(row.live_utc_ns),
+                "calibration_age_seconds": None if made is None else round((now - made) * 1e-9, 3),
+                "version": row.version,
+                "info": row.info,
+            }
+        )
+    return documents
+
+
+def _state(row: Any, held: bool, running: bool, reserved: bool) -> str:
+    if row.stopped:
+        return "stopped"
+    if not held:
+        return "unattended"
+    if running:
+        return "running"
+    if not row.enabled:
+        return "disabled"
+    return "reserved" if reserved else "idle"
+
+
+@router.get("", response_model=schemas.BoardList)
+async def list_boards(request: Request, key: Reader) -> Response:
+    """The shelf."""
+    documents = await service_of(request).read(shelf_documents)
+    for document in documents:
+        del document["info"]
+    return json_response({"items": documents})
+
+
+@router.get("/{name}", response_model=schemas.BoardDetail, responses={404: {}})
+async def get_board(name: BoardName, request: Request, key: Reader) -> Response:
+    """One board: what it is, its limits, what it does now. The ETag counts changes made by people."""
+    document = await _board(request, name)
+    return json_response(document, headers={"ETag": _etag(document["version"])})
+
+
+@router.patch("/{name}", response_model=schemas.BoardDetail, responses={404: {}, 412: {}, 428: {}})
+async def patch_board(
+    name: BoardName,
+    change: schemas.BoardChange,
+    request: Request,
+    key: Operator,
+    if_match: Annotated[str | None, Header(max_length=200, description="ETag of what you saw.")] = None,
+) -> Response:
+    """Enable or disable a board. What it works on, it ends."""
+    if if_match is None:
+        raise ProblemError("no-if-match", f"board {name!r}: send If-Match")
+    version = if_match.strip('"')
+    if not version.isdecimal() or not version.isascii() or len(version) > 15:
+        raise ProblemError("stale", f"board {name!r}: If-Match {if_match[:40]!r} is no ETag of it")
+
+    def write(connection: sa.Connection) -> None:
+        reason = "" if change.enabled else change.reason
+        change_board(connection, name, int(version), enabled=change.enabled, reason=reason)
+        note(connection, key.id, "board-enabled" if change.enabled else "board-disabled", name, {"reason": reason})
+
+    return await _changed(request, name, write)
+
+
+@router.post("/{name}/stop", response_model=schemas.BoardDetail, responses={404: {}})
+async def stop_board(name: BoardName, wanted: schemas.Confirmation, request: Request, key: Operator) -> Response:
+    """Emergency stop: what runs is ended, the board goes to its safe state, nothing begins until it is released."""
+    _confirmed(name, wanted)
+
+    def write(connection: sa.Connection) -> None:
+        change_board(connection, name, None, stopped=True, reason=wanted.reason or "stopped by hand")
+        note(connection, key.id, "board-stopped", name, {"reason": wanted.reason})
+
+    return await _changed(request, name, write)
+
+
+@router.post("/{name}/release", response_model=schemas.BoardDetail, responses={404: {}})
+async def release_board(name: BoardName, wanted: schemas.Confirmation, request: Request, key: Operator) -> Response:
+    """End an emergency stop."""
+    _confirmed(name, wanted)
+
+    def write(connection: sa.Connection) -> None:
+        change_board(connection, name, None, stopped=False, reason="")
+        note(connection, key.id, "board-released", name, {"reason": wanted.reason})
+
+    return await _changed(request, name, write)
+
+
+def _confirmed(name: str, wanted: schemas.Confirmation) -> None:
+    if wanted.confirm != name:
+        detail = f"confirm: must be the name of the board, {name!r}"
+        raise ProblemError("invalid", detail, [("/confirm", detail)])
+
+
+async def _changed(request: Request, name: str, write: Any) -> Response:
+    service = service_of(request)
+    await service.write(write)
+    board_id = await service.read(
+        lambda c: c.execute(sa.select(shelf.c.board_id).where(shelf.c.name == name)).scalar_one()
+    )
+    service.nudge(board_id)
+    document = await _board(request, name)
+    return json_response(document, headers={"ETag": _etag(document["version"])})
+
+
+async def _board(request: Request, name: str) -> dict[str, Any]:
+    found = await service_of(request).read(lambda connection: shelf_documents(connection, name))
+    if not found:
+        raise ProblemError("not-found", f"board {name!r}: not on the shelf")
+    return found[0]
+
+
+def _etag(version: int) -> str:
+    return f'"{version}"'

@@ -1,0 +1,41 @@
+"""What routes share: the service of a request, pages, plain JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request
+from starlette.responses import Response
+
+from api.schemas import NAME_PATTERN, UUID_PATTERN
+from api.service import Service
+
+TaskId = Annotated[str, Path(pattern=UUID_PATTERN, description="Identifier of the task.")]
+SomeId = Annotated[str, Path(pattern=UUID_PATTERN)]
+BoardName = Annotated[str, Path(pattern=NAME_PATTERN, description="Name on the shelf.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page, at most.")]
+Cursor = Annotated[str | None, Query(pattern=UUID_PATTERN, description="`next` of the page before.")]
+
+
+def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON of what is known to fit its schema already: a model's validation costs more than the database."""
+    body = json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":")).encode()
+    return Response(body, status, headers, "application/json")
+
+
+def page_response(items: list[dict[str, Any]], request: Request, limit: int) -> Response:
+    """A page of a list that was asked for with one item more than it shows."""
+    more = len(items) > limit
+    items = items[:limit]
+    following = items[-1]["id"] if more else None
+    headers = {}
+    if following is not None:
+        url = request.url.include_query_params(cursor=following)
+        headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+    return json_response({"items": items, "next": following}, headers=headers)
