@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr, svd
+from scipy.linalg import eigh, qr, svd
 from scipy.stats import beta
 
 from asic_reservoir._blas import single_thread
@@ -29,6 +29,8 @@ Term = tuple[tuple[int, int], ...]
 """((lag, degree), …): the product of orthonormal polynomials of u[t - lag], one of each degree."""
 FAMILY_FALSE_ALARM = 1e-3
 """Chance that any of the functions passes the cut when the states are noise."""
+GRAM_CONDITION = 1e-8
+"""Smallest over largest eigenvalue of a Gram matrix from which a basis is still orthonormal to 1e-8."""
 RANK_TOLERANCE = 1e-10
 """Singular values of standardised states below this times the largest are rounding."""
 
@@ -147,9 +149,10 @@ def capacities(states: FloatArray, functions: LagFunctions, *, false_alarm: floa
     n_rows = functions.unit.shape[1]
     if states.ndim != 2 or len(states) != functions.washout + n_rows:
         raise DataError(f"states: shape {states.shape}, must be ({functions.washout + n_rows}, n_states) as the input")
-    basis = orthonormal_basis(states[functions.washout :])
-    rank = basis.shape[1]
-    overlap = functions.unit @ basis
+    tall, small = _whitened(states[functions.washout :])
+    rank = small.shape[1]
+    with single_thread():
+        overlap = (functions.unit @ tall) @ small
     raw = np.einsum("ij,ij->i", overlap, overlap)
     threshold = noise_threshold(rank, n_rows, false_alarm / len(functions.terms))
     return Capacities(functions.terms, raw, threshold, rank, n_rows)
@@ -164,17 +167,29 @@ def noise_threshold(rank: int, n_rows: int, false_alarm: float) -> float:
 
 def orthonormal_basis(states: FloatArray) -> FloatArray:
     """(n_rows, rank): orthonormal columns that span the centred, scaled states."""
-    centred = states - states.mean(axis=0)
-    scale = centred.std(axis=0)
-    moving = scale > 1e-12 * np.maximum(np.abs(states).max(axis=0), 1e-300)
+    tall, small = _whitened(states)
+    return np.asarray(tall @ small)
+
+
+def _whitened(states: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Factors (n_rows, k), (k, rank) whose product is :func:`orthonormal_basis`."""
+    mean = states.mean(axis=0)
+    centred = states - mean
+    scale = np.sqrt(np.einsum("ij,ij->j", centred, centred) / len(states))
+    moving = scale > 1e-12 * np.maximum(np.abs(mean), 1e-300)
     if not moving.any():
-        return np.zeros((len(states), 0))
-    # QR first: the decomposition that tells the rank then works on n_states², not on all rows
+        return np.zeros((len(states), 0)), np.zeros((0, 0))
+    if not moving.all():
+        centred, scale = centred[:, moving], scale[moving]
+    centred /= scale
     with single_thread():
-        tall, small = qr(centred[:, moving] / scale[moving], mode="economic", overwrite_a=True, check_finite=False)
-        left, singular, _ = svd(small, full_matrices=False, check_finite=False)
-        basis: FloatArray = tall @ left[:, singular > RANK_TOLERANCE * singular[0]]
-    return basis
+        values, vectors = eigh(centred.T @ centred, driver="evd", check_finite=False)
+        if values[0] > GRAM_CONDITION * values[-1]:
+            return centred, vectors / np.sqrt(values)
+        # a Gram matrix squares the condition: states without noise show their rank only when factorised themselves
+        tall, triangle = qr(centred, mode="economic", overwrite_a=True, check_finite=False)
+        left, singular, _ = svd(triangle, full_matrices=False, check_finite=False)
+        return tall, left[:, singular > RANK_TOLERANCE * singular[0]]
 
 
 def consistency(first_run: FloatArray, second_run: FloatArray, *, washout: int = 200) -> FloatArray:
@@ -190,8 +205,8 @@ def consistency(first_run: FloatArray, second_run: FloatArray, *, washout: int =
         raise DataError(f"runs {first_run.shape} and {second_run.shape}: must both be (n_steps, n_states)")
     one = first_run[washout:] - first_run[washout:].mean(axis=0)
     two = second_run[washout:] - second_run[washout:].mean(axis=0)
-    power = np.sum(one**2, axis=0) * np.sum(two**2, axis=0)
-    cross = np.sum(one * two, axis=0)
+    power = np.einsum("ij,ij->j", one, one) * np.einsum("ij,ij->j", two, two)
+    cross = np.einsum("ij,ij->j", one, two)
     gamma_squared: FloatArray = np.divide(cross**2, power, out=np.zeros_like(power), where=power > 0)
     return gamma_squared
 

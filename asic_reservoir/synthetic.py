@@ -58,8 +58,11 @@ def synthetic_device(name: str, u: FloatArray, seed: int) -> DeviceRuns:
 
 def _with_noise(states: FloatArray, child: np.random.SeedSequence) -> FloatArray:
     generator = np.random.default_rng(child.spawn(1)[0])
-    noisy: FloatArray = states + generator.standard_normal(states.shape) * (states.std(axis=0) / np.sqrt(SNR))
-    return noisy
+    noise = generator.standard_normal(states.shape)
+    centred = states - states.mean(axis=0)
+    noise *= np.sqrt(np.einsum("ij,ij->j", centred, centred) / (len(states) * SNR))
+    noise += states
+    return noise
 
 
 def _structure(seed: int) -> np.random.Generator:
@@ -128,7 +131,7 @@ def _loop(
 
 def chaotic_network(u: FloatArray, seed: int, run: np.random.Generator, connected: bool) -> FloatArray:
     """Device D: a network far beyond its echo-state range: rich, driven, and another answer at every start."""
-    network = EchoStateNetwork(N_STATES, seed, EsnSettings(spectral_radius=1.9, input_scale=1.0, bias=0.3, leak=1.0))
+    network = EchoStateNetwork(N_STATES, seed, EsnSettings(spectral_radius=2.3, input_scale=1.2, bias=0.3, leak=1.0))
     return network.run(_independent(u, run, connected), run.uniform(-1.0, 1.0, N_STATES))
 
 

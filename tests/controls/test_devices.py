@@ -48,12 +48,12 @@ def test_every_device_is_told_in_at_least_99_of_100_seeds() -> None:
 
 
 def test_the_devices_look_as_they_were_described() -> None:
-    """Bands around a prototype of the same four devices: E(X) 0.883, 0.611, 0.785, 0.786, all with E(50 taps) near 0.38."""
+    """Bands around a prototype of the same four: E(X) 0.883, 0.611, 0.785, 0.786."""
     bands = {
         "memoryless drift": (0.85, 0.95),
         "heat filters": (0.55, 0.67),
         "delay loop": (0.75, 0.87),
-        "chaotic network": (0.7, 0.87),
+        "chaotic network": (0.7, 0.9),
     }
     for name, (low, high) in bands.items():
         scores = []
