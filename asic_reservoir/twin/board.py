@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from asic_reservoir.board import (
     BoardInfo,
@@ -93,6 +94,7 @@ class TwinBoard:
         self._info = self._describe(uri or f"twin://{spec.family}?seed={seed}", inlet)
         self._set(spec.nominal)
         self._physics.advance(self._target_mhz, self._open_v, self._fan(), self._rate(), substeps_s(WARM_UP_S))
+        self._watch_heat()
 
     @property
     def info(self) -> BoardInfo:
@@ -113,9 +115,9 @@ class TwinBoard:
         exposure = Exposure.of(self._spec.job, fresh)
         if fresh:
             self._job += 1
-        duration_s = step.duration_ns * 1e-9
+        longest_s = duration_s = step.duration_ns * 1e-9
         if step.until_nonces is not None:
-            duration_s = self._time_of_nonce(step.until_nonces, duration_s, exposure)
+            duration_s = min(longest_s, self._time_of_nonce(step.until_nonces, exposure))
         lengths = substeps_s(duration_s)
         valid_hz, invalid_hz, relative, power = self._physics.advance(
             self._target_mhz, self._open_v, self._fan(), self._rate(), lengths
@@ -134,7 +136,8 @@ class TwinBoard:
         )
         valid = once + duplicate
         if step.until_nonces is not None:
-            valid, invalid = self._truncated(step.until_nonces, valid, invalid, mean_valid, mean_invalid)
+            in_time = duration_s < longest_s
+            valid, invalid = self._exactly(step.until_nonces, in_time, mean_valid, mean_invalid)
             duplicate = np.minimum(duplicate, valid)
         kept = valid, invalid, duplicate, stale
         lost = 0
@@ -151,7 +154,7 @@ class TwinBoard:
             found = place(
                 self._detail_rng, self._chips, valid, invalid, valid_hz, invalid_hz, relative, bounds, exposure
             )
-            if step.until_nonces is not None and len(found.offset_s):
+            if step.until_nonces is not None and duration_s < longest_s:
                 found.offset_s[-1] = duration_s  # the step ended with this nonce
             nonces = self._batch(step, begin, end, found, duplicate, stale)
         telemetry = self._telemetry(end, float(power[-1]))
@@ -172,11 +175,15 @@ class TwinBoard:
         )
         self._index += 1
         self._now_ns = end
-        hottest = float(self._physics.die_c.max())
-        if hottest > self._info.limits.chip_temperature_c:
-            self._tripped = f"chip at {hottest:.0f} degC, limit {self._info.limits.chip_temperature_c:.0f} degC"
+        self._watch_heat()
+        if self._tripped:
             raise SafetyError(f"board {self._info.uri}: {self._tripped}; set a lower voltage or more air")
         return observation
+
+    def _watch_heat(self) -> None:
+        hottest, limit = float(self._physics.die_c.max()), self._info.limits.chip_temperature_c
+        if hottest > limit:
+            self._tripped = f"chip at {hottest:.0f} degC, limit {limit:.0f} degC"
 
     def close(self) -> None:
         """Nothing is energised in a twin; closing is for symmetry."""
@@ -285,8 +292,8 @@ class TwinBoard:
 
     # -- nonces --------------------------------------------------------------------------------------------------
 
-    def _time_of_nonce(self, k: int, longest_s: float, exposure: Exposure) -> float:
-        """When the k-th nonce arrives, at most ``longest_s``: gamma-distributed in exposure.
+    def _time_of_nonce(self, k: int, exposure: Exposure) -> float:
+        """When the k-th nonce arrives: gamma-distributed in exposure.
 
         Uses the rate of the moment: temperature hardly moves within a few arrivals.
         """
@@ -297,24 +304,22 @@ class TwinBoard:
         self._physics.put_state(state)
         total_hz = float(valid_hz.sum() + invalid_hz.sum())
         needed = self._rng.standard_gamma(k) / total_hz
-        return min(longest_s, float(exposure.inverse(np.array([needed]))[0]))
+        return float(exposure.inverse(np.array([needed]))[0])
 
-    def _truncated(
-        self,
-        k: int,
-        valid: NDArray[np.int64],
-        invalid: NDArray[np.int64],
-        mean_valid: NDArray[np.float64],
-        mean_invalid: NDArray[np.float64],
+    def _exactly(
+        self, k: int, in_time: bool, mean_valid: NDArray[np.float64], mean_invalid: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Exactly k nonces where the step ended with the k-th; fewer where its time ran out."""
-        total = int(valid.sum() + invalid.sum())
+        """k nonces where the k-th ended the step; where time ran out, what a Poisson count below k gives."""
         weights = np.concatenate([mean_valid, mean_invalid])
         expected = float(weights.sum())
-        if expected <= 0.0:
-            return valid, invalid
-        drawn = self._rng.multinomial(k if total else 0, weights / expected)
-        return drawn[: len(valid)], drawn[len(valid) :]
+        number = k
+        if not in_time:
+            below = np.arange(k)
+            log_weight = below * np.log(max(expected, 1e-300)) - gammaln(below + 1.0)
+            share = np.exp(log_weight - log_weight.max())
+            number = int(self._rng.choice(below, p=share / share.sum()))
+        drawn = self._rng.multinomial(number, weights / expected)
+        return drawn[: len(mean_valid)], drawn[len(mean_valid) :]
 
     def _counted(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
         return part if self._info.n_counters > 1 or self._spec.n_chips == 1 else part.sum(keepdims=True)

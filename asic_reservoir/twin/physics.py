@@ -22,6 +22,8 @@ FIRST_SUBSTEP_S = 0.02
 """Of the order of the die's time constant; substeps then grow threefold, since what is fast has settled."""
 SUBSTEP_GROWTH = 3.0
 MAX_SUBSTEP_S = 4.0
+MAX_LEAKAGE_LOG = 4.0
+"""A chip in thermal runaway: its leakage stops growing here (55-fold), where a real supply gives up."""
 _KELVIN = 273.15
 _STILL_AIR_FLOW = 0.08
 """Natural convection, as a share of the full air flow [assumption]."""
@@ -79,7 +81,9 @@ def _advance(  # type: ignore[no-untyped-def]
                     over_v = (v - reference_v) / leakage_v
                     g = 0.0
                     for i in range(first + d * per_domain, first + (d + 1) * per_domain):
-                        leak_w = leakage_w[i] * math.exp((die[i] - reference_c) / leakage_k + over_v)
+                        leak_w = leakage_w[i] * math.exp(
+                            min((die[i] - reference_c) / leakage_k + over_v, MAX_LEAKAGE_LOG)
+                        )
                         conductance[i] = capacitance_w[i] * frequency[i] + leak_w / (reference_v * v)
                         g += conductance[i]
                     domain_v[b, d] = g  # the conductance, for a moment
