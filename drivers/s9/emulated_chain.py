@@ -145,7 +145,7 @@ class EmulatedHashboard(SerialDevice):
 
     Args:
         seed: which specimen.
-        n_chips: a multiple of three.
+        n_chips: a multiple of three; of fewer than 63 chips each still sees the voltage it has on a whole board.
         hashboard: connector, says the address of the PIC.
         speed: seconds of the board in a second of the wall.
         proof_bits: leading zero bits of a nonce of difficulty 1.
@@ -169,6 +169,7 @@ class EmulatedHashboard(SerialDevice):
     ) -> None:
         self.speed, self.proof_bits, self._observer = speed, proof_bits, observer
         self.spec = replace(spec, n_hashboards=1, chips_per_hashboard=n_chips, n_domains=n_chips * spec.n_domains // 63)
+        self._voltage_share = n_chips / 63
         self.physics = DevicePhysics(self.spec, seed)
         self.physics.fan_share = (spec.nominal.fan_percent or 100.0) / 100.0
         self._random = random.Random(seed ^ 0x1387)
@@ -197,8 +198,10 @@ class EmulatedHashboard(SerialDevice):
             else:
                 for reply in self._execute(item):
                     self.line.send(encode_reply(reply), now_ns)
-        divider = self.chips[0].registers[Bm1387Register.MISC_CONTROL] >> 8 & 0x1F
-        self.line.baud = baud_of_divider(divider)
+        self._follow_baud()
+
+    def _follow_baud(self) -> None:
+        self.line.baud = baud_of_divider(self.chips[0].registers[Bm1387Register.MISC_CONTROL] >> 8 & 0x1F)
 
     def _execute(self, command: Command) -> list[RegisterReply]:
         match command:
@@ -257,6 +260,7 @@ class EmulatedHashboard(SerialDevice):
         self._works.clear()
         self._events.clear()
         self.line.clear()
+        self._follow_baud()
 
     # -- physics --------------------------------------------------------------------------------------------------
 
@@ -272,7 +276,7 @@ class EmulatedHashboard(SerialDevice):
             self._chips_lose_power()
         physics = self.physics
         physics.frequency_mhz[:] = [chip.frequency_mhz if self.pic.enabled else 0.0 for chip in self.chips]
-        physics.voltage_v[:] = self.pic.voltage_v
+        physics.voltage_v[:] = self.pic.voltage_v * self._voltage_share
         found = physics.advance(TICK_S * self.speed, self.difficulty)
         for offset_s, chip, core, valid in zip(found.offset_s, found.chip, found.core, found.valid, strict=True):
             at = now_ns + round(float(offset_s) / self.speed * 1e9)

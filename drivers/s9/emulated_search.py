@@ -1,6 +1,6 @@
 """Nonces of a midstate job with as many zero bits as asked for, found by hashing from the midstate on.
 
-``hashlib`` cannot begin at a midstate, so the compression function is here, compiled.
+``hashlib`` cannot begin at a midstate.
 """
 
 from __future__ import annotations
@@ -8,47 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from firmware_bridge.bm13xx.sha256 import INITIAL_STATE, ROUND_CONSTANTS
+from firmware_bridge.bm13xx.sha256_compiled import START, K, compress, swapped
 
-_K = np.array(ROUND_CONSTANTS, np.uint32)
-_START = np.array(INITIAL_STATE, np.uint32)
 _TRIES = 1 << 22
-
-
-@njit(cache=True)
-def _rotate(word, by):  # type: ignore[no-untyped-def]
-    return np.uint32((word >> np.uint32(by)) | (word << np.uint32(32 - by)))  # sums and shifts widen: cut back
-
-
-@njit(cache=True)
-def _compress(state, words, constants):  # type: ignore[no-untyped-def]
-    """One block; ``words`` has room for 64 and its first 16 are set. FIPS 180-4, 6.2.2."""
-    for t in range(16, 64):
-        w15, w2 = words[t - 15], words[t - 2]
-        s0 = _rotate(w15, 7) ^ _rotate(w15, 18) ^ (w15 >> np.uint32(3))
-        s1 = _rotate(w2, 17) ^ _rotate(w2, 19) ^ (w2 >> np.uint32(10))
-        words[t] = words[t - 16] + s0 + words[t - 7] + s1
-    a, b, c, d = state[0], state[1], state[2], state[3]
-    e, f, g, h = state[4], state[5], state[6], state[7]
-    for t in range(64):
-        s1 = _rotate(e, 6) ^ _rotate(e, 11) ^ _rotate(e, 25)
-        t1 = np.uint32(h + s1 + ((e & f) ^ (~e & g)) + constants[t] + words[t])
-        s0 = _rotate(a, 2) ^ _rotate(a, 13) ^ _rotate(a, 22)
-        t2 = np.uint32(s0 + ((a & b) ^ (a & c) ^ (b & c)))
-        h, g, f, e, d, c, b, a = g, f, e, np.uint32(d + t1), c, b, a, np.uint32(t1 + t2)
-    state[0] += a
-    state[1] += b
-    state[2] += c
-    state[3] += d
-    state[4] += e
-    state[5] += f
-    state[6] += g
-    state[7] += h
-
-
-@njit(cache=True)
-def _swapped(word):  # type: ignore[no-untyped-def]
-    return np.uint32(_rotate(word, 8) & np.uint32(0xFF00FF00) | _rotate(word, 24) & np.uint32(0x00FF00FF))
 
 
 @njit(cache=True)
@@ -65,17 +27,17 @@ def _search(midstate, tail, fixed, free, zero_bits, valid, seed, start, constant
         state[:] = midstate
         words[:] = 0
         words[:3] = tail
-        words[3] = _swapped(nonce)
+        words[3] = swapped(nonce)
         words[4] = np.uint32(0x80000000)
         words[15] = np.uint32(640)
-        _compress(state, words, constants)
+        compress(state, words, constants)
         words[:8] = state
         words[8] = np.uint32(0x80000000)
         words[9:15] = 0
         words[15] = np.uint32(256)
         state[:] = start
-        _compress(state, words, constants)
-        if ((_swapped(state[7]) >> shift) == 0) == valid:
+        compress(state, words, constants)
+        if ((swapped(state[7]) >> shift) == 0) == valid:
             return nonce
     return fixed
 
@@ -101,8 +63,8 @@ def find_nonce(
             zero_bits,
             valid,
             np.uint32(seed & 0xFFFFFFFF),
-            _START,
-            _K,
+            START,
+            K,
             _TRIES,
         )
     )

@@ -35,6 +35,7 @@ from firmware_bridge.bitaxe_raw.client import RawControl
 from firmware_bridge.bitaxe_raw.packets import encode_request, i2c_write
 from firmware_bridge.bm13xx.bm1387 import N_CHIPS, chip_of_nonce, core_of_nonce, work_time_s
 from firmware_bridge.bm13xx.registers import Bm1387Register
+from firmware_bridge.bm13xx.sha256_compiled import midstate
 from firmware_bridge.i2c import I2cBus, LinuxI2c
 from firmware_bridge.pic16 import protocol as pic16
 from firmware_bridge.serial_port import LinkError, SerialPort
@@ -84,6 +85,7 @@ class S9Hashboard(UartBoard):
         self._bus: RawControl | LinuxI2c | None = None
         self._pic: Pic | None = None
         self._chain: S9Chain | None = None
+        midstate(bytes(64))  # compiled before anything is energised
         super().__init__(common, n_chips)
 
     # -- wires ----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from asic_reservoir.errors import UsageError
 from asic_reservoir.headers import sha256d
 from firmware_bridge.bm13xx.bm1387 import WorkReply
 from firmware_bridge.bm13xx.jobs import MidstateJob
-from firmware_bridge.bm13xx.sha256 import midstate
+from firmware_bridge.bm13xx.sha256_compiled import midstate
 
 MIDSTATES = 4
 WORK_IDS = 128
