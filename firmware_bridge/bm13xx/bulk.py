@@ -106,10 +106,11 @@ def _frames(raw: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], int]:
     """Beginnings of the frames, and the number of bytes done with."""
     whole = len(raw) // size
     aligned = raw[: whole * size].reshape(whole, size)
-    if whole and len(raw) % size == 0:  # the usual case: nothing but whole frames
+    rest = raw[whole * size :]
+    if whole and REPLY_PREAMBLE.startswith(rest[:2].tobytes()):  # the usual case: frames, and the beginning of one
         good = (aligned[:, 0] == _FIRST) & (aligned[:, 1] == _SECOND)
         if good.all() and _valid(aligned).all():
-            return np.arange(0, whole * size, size, dtype=np.int64), len(raw)
+            return np.arange(0, whole * size, size, dtype=np.int64), whole * size
     places = np.flatnonzero((raw[:-1] == _FIRST) & (raw[1:] == _SECOND)).astype(np.int64)
     complete = places[places + size <= len(raw)]
     if len(complete):
