@@ -24,7 +24,7 @@ from drivers.emulated_share import FoundShare, find_share
 from firmware_bridge.announcement import Announcement
 from firmware_bridge.stratum.difficulty import HASHES_PER_DIFFICULTY, HASHES_PER_DIFFICULTY_LBRY
 
-TRIES_PER_SHARE = 16
+TRIES_PER_SHARE = 8
 """Mean number of hashes for one share at the mask: it fixes the scale of the wire's difficulties."""
 SLICE_S = 0.02
 """Host time by which the twin runs ahead of the wall."""

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
 
 import tomli_w
 
@@ -70,6 +71,60 @@ def parse_stock_config(body: bytes | str) -> StockConfig:
         as_text(keys.get("bitmain-voltage", ""), "S9 bitmain-voltage"),
         fan_control,
         _digits(keys.get("bitmain-fan-pwm", "100"), "S9 bitmain-fan-pwm", 0, 100),
+    )
+
+
+def encode_stock_form(config: StockConfig) -> bytes:
+    """The form that the page of an S9 posts to ``set_miner_conf.cgi``.
+
+    The names of the pools are those that pyasic sends; those of clock, voltage and fan are common knowledge only, so
+    whoever writes them reads the configuration back.
+    """
+    fields: dict[str, str] = {}
+    for index, pool in enumerate(config.pools[:3], 1):
+        fields |= {
+            f"_ant_pool{index}url": pool.url,
+            f"_ant_pool{index}user": pool.user,
+            f"_ant_pool{index}pw": pool.password,
+        }
+    fields |= {
+        "_ant_nobeeper": "false",
+        "_ant_notempoverctrl": "false",
+        "_ant_fan_customize_switch": str(config.fan_control).lower(),
+        "_ant_fan_customize_value": str(config.fan_percent),
+        "_ant_freq": str(config.frequency_mhz),
+        "_ant_voltage": config.voltage_code,
+    }
+    return urlencode(fields).encode()
+
+
+def parse_stock_form(body: bytes | str) -> StockConfig:
+    """Read that form. Raises DataError naming the field.
+
+    >>> config = StockConfig((PoolSetting("stratum+tcp://10.0.0.1:3333", "lab"),), 550)
+    >>> parse_stock_form(encode_stock_form(config)) == config
+    True
+    """
+    text = body if isinstance(body, str) else body.decode(errors="replace")
+    try:
+        fields = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=64))
+    except ValueError as error:
+        raise DataError(f"S9 form: {shown(text)}, must be a form ({error})") from None
+    pools = tuple(
+        PoolSetting(
+            as_text(fields[f"_ant_pool{index}url"], "S9 form pool url"),
+            as_text(fields.get(f"_ant_pool{index}user", ""), "S9 form pool user"),
+            as_text(fields.get(f"_ant_pool{index}pw", ""), "S9 form pool password"),
+        )
+        for index in (1, 2, 3)
+        if f"_ant_pool{index}url" in fields
+    )
+    return StockConfig(
+        pools,
+        _digits(fields.get("_ant_freq"), "S9 form _ant_freq", 1, 2000),
+        as_text(fields.get("_ant_voltage", ""), "S9 form _ant_voltage"),
+        fields.get("_ant_fan_customize_switch") == "true",
+        _digits(fields.get("_ant_fan_customize_value", "100"), "S9 form fan", 0, 100),
     )
 
 

@@ -18,6 +18,7 @@ from firmware_bridge.cgminer.config import (
     encode_stock_config,
     parse_bosminer,
     parse_stock_config,
+    parse_stock_form,
 )
 from firmware_bridge.cgminer.messages import (
     ApiRequest,
@@ -157,7 +158,7 @@ def test_every_reply_survives_even_malformed(reply: Reply, malformed: bool) -> N
     )
 )
 def test_any_bytes_give_a_value_or_a_data_error(data: bytes) -> None:
-    for read in (decode_reply, decode_replies, decode_request, parse_stock_config):
+    for read in (decode_reply, decode_replies, decode_request, parse_stock_config, parse_stock_form):
         with contextlib.suppress(DataError):
             read(data)
     with contextlib.suppress(DataError):

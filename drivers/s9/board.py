@@ -1,0 +1,203 @@
+"""An Antminer S9 over the network as a Board, with stock or with Braiins firmware."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asic_reservoir.board import BoardInfo, Limits, OperatingPoint, Origin, Range, TimestampSource
+from asic_reservoir.errors import BusyError, UsageError
+from asic_reservoir.registry import BoardUri
+from drivers.clock import BoardClock
+from drivers.guard import Guard, Plan
+from drivers.s9.control import BraiinsControl, CgminerApi, S9Control, StockControl
+from drivers.stratum_board import Sample, StratumBoard, address_towards
+from firmware_bridge.announcement import Announcement
+from firmware_bridge.cgminer.config import PoolSetting
+from firmware_bridge.cgminer.messages import PORT
+from firmware_bridge.http import HttpLink
+
+TICKET_MASK = 64
+"""Set by Braiins (``config.rs``); that of stock firmware is in no source read. ``mask`` says what the shares show."""
+CHIPS, CHIPS_PER_BOARD, CORES = 189, 63, 114
+_FIRST_HOLE, _SECOND_HALF, _CORES_END = 57, 64, 121
+"""Core numbers in use: 0..56 and 64..120 of a 7-bit field."""
+LIMITS = Limits(Range(200, 900), Range(7950, 9400), chip_temperature_c=110.0, power_w=1900.0)
+"""Braiins ``config.rs``; 110 degC is its "dangerous"."""
+NOMINAL = OperatingPoint(frequency_mhz=650.0, voltage_mv=8800.0, difficulty=TICKET_MASK, fan_percent=80.0)
+
+
+class S9Board(StratumBoard):
+    """The miner as a whole.
+
+    Timestamp quality: this kernel's receive stamp of every submit; the firmware batches its FIFO and its submit path
+    adds milliseconds. A nonce names its place in the chain (0 to 62) but not which of the three hashboards it sits on,
+    so counts are of the whole miner; ``nonces.chip`` holds the place. Wrong nonces are seen as a counter only.
+
+    A change of clock, voltage or fan restarts the miner process: tens of seconds without nonces before the step.
+    With stock firmware the voltage cannot be set.
+    """
+
+    def __init__(
+        self,
+        control: S9Control,
+        info: BoardInfo,
+        *,
+        announcement: Announcement | None,
+        host: str,
+        listen: str,
+        stratum_port: int,
+        link: HttpLink | None,
+    ) -> None:
+        super().__init__(info, announcement=announcement, host=host, listen=listen, stratum_port=stratum_port)
+        self._control, self._link = control, link
+        self._guard: Guard | None = None
+        try:
+            requests = control.guard_requests()
+            if requests:
+                self._guard = Guard(Plan(requests=requests))
+            address = address_towards(host) if listen in ("", "0.0.0.0") else listen
+            self._url = f"stratum+tcp://{address}:{self.server.port}"
+            control.take_over(PoolSetting(self._url, "asic-reservoir.s9", "x"))
+            self.server.wait_connected(self.clock.host_s(180_000_000_000) + 5.0)
+            self._applied = OperatingPoint(difficulty=NOMINAL.difficulty, voltage_mv=NOMINAL.voltage_mv)
+            self._apply(OperatingPoint(frequency_mhz=NOMINAL.frequency_mhz, fan_percent=NOMINAL.fan_percent))
+            self._start_sampling()
+        except BaseException:
+            self._stop_sampling.set()
+            self.server.close()
+            self._release()
+            raise
+
+    def _apply(self, point: OperatingPoint) -> None:
+        asked = self._applied.merged(point)
+        frequency = _changed("frequency_mhz", point.frequency_mhz, self._applied.frequency_mhz)
+        voltages = self._voltages(point)
+        fan = point.fan_percent if point.fan_percent != self._applied.fan_percent else None
+        if frequency is not None or voltages is not None or fan is not None:
+            self._control.write(frequency, voltages, fan)
+            self.server.wait_connected(self.clock.host_s(180_000_000_000) + 5.0)
+        self._accept(asked)
+
+    def _voltages(self, point: OperatingPoint) -> tuple[float, float, float] | None:
+        if point.voltage_mv is None:
+            return None
+        given = np.asarray(point.voltage_mv, np.float64)
+        if given.ndim and given.shape != (3,):
+            raise UsageError(f"voltage_mv: shape {given.shape}, must be a number or (3,)")
+        if np.array_equal(np.broadcast_to(given, 3), np.broadcast_to(np.asarray(self._applied.voltage_mv), 3)):
+            return None
+        if not self._control.sets_voltage:
+            raise UsageError(
+                f"voltage_mv: {given.tolist()}, must be left at {NOMINAL.voltage_mv:g}: stock firmware has no setting "
+                "that is known to work; use Braiins firmware or the board itself (s9-chain://)"
+            )
+        first, second, third = np.broadcast_to(given, 3).tolist()
+        return first, second, third
+
+    def _sample(self) -> Sample:
+        reading = self._control.read()
+        return Sample(
+            self.clock.now_ns(),
+            reading.chip_c,
+            reading.boards_c,
+            reading.voltages_mv,
+            float("nan"),
+            reading.fan_rpm,
+            reading.hardware_errors,
+        )
+
+    def _place(self, nonce: int) -> tuple[int, int]:
+        """chip = (n >> 2) & 0x3F, core = (n >> 24) & 0x7F (protocols.md 2.2)."""
+        chip, number = nonce >> 2 & 0x3F, nonce >> 24 & 0x7F
+        if number < _FIRST_HOLE:
+            core = number
+        elif _SECOND_HALF <= number < _CORES_END:
+            core = number - _SECOND_HALF + _FIRST_HOLE
+        else:
+            core = -1
+        return (chip if chip < CHIPS_PER_BOARD else -1), core
+
+    def _make_safe(self) -> None:
+        """The configuration as it was found."""
+        self._control.restore()
+
+    def _release(self) -> None:
+        if self._guard is not None:
+            self._guard.release()
+        if self._link is not None:
+            self._link.close()
+
+    def _explain_silence(self) -> None:
+        url = self._control.pool_url()
+        if url and url != self._url:
+            raise BusyError(f"board {self._info.uri}: another program points it at {url}")
+
+
+def _changed(name: str, value: object, present: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float):
+        raise UsageError(f"{name}: one value a chip, must be a number: the firmware sets one clock for all")
+    return None if value == present else float(value)
+
+
+def open_s9(uri: BoardUri) -> S9Board:
+    """Open ``s9://host[:port]`` (port of its web page) with options firmware, api_port, ssh_port, user, password,
+    listen, stratum_port.
+
+    Raises:
+        UsageError: an option that does not exist or has a wrong value.
+        TimeoutExpiredError: nobody answers there, or the miner does not connect.
+        ServerError: wrong password.
+    """
+    uri.check_options({"firmware", "api_port", "ssh_port", "user", "password", "listen", "stratum_port"})
+    if not uri.name:
+        raise UsageError(f"board {uri.text!r}: no host, must look like 's9://192.168.1.30'")
+    wanted = uri.choice("firmware", "auto", ("auto", "stock", "braiins"))
+    api = CgminerApi(uri.name, uri.integer("api_port", PORT, 1, 65535))
+    login = uri.options.get("user", "root"), uri.options.get("password", "root")
+    firmware = api.firmware() if wanted == "auto" else wanted
+    announcement = api.announcement()
+    clock = BoardClock(1.0 if announcement is None else announcement.speed)
+    link: HttpLink | None = None
+    control: S9Control
+    try:
+        if firmware == "stock":
+            link = HttpLink(f"http://{uri.name}:{uri.port or 80}", digest=login)
+            control = StockControl(link, api, clock.host_s, login)
+        else:
+            control = BraiinsControl(api, uri.integer("ssh_port", 22, 1, 65535), login, clock.host_s)
+        info = BoardInfo(
+            uri=f"s9://{uri.name}:{uri.port or 80}",
+            family="s9",
+            model="Antminer S9",
+            chip="BM1387",
+            algorithm="sha256d",
+            origin=Origin.MEASURED,
+            timestamp_source=TimestampSource.KERNEL,
+            n_chips=CHIPS,
+            n_counters=1,
+            cores_per_chip=CORES,
+            n_hashboards=3,
+            n_domains=21,
+            hashes_per_clock=CORES,
+            ticket_mask=TICKET_MASK,
+            ticket_mask_settable=False,
+            per_chip_frequency=False,
+            limits=LIMITS,
+            nominal=NOMINAL,
+            firmware="bmminer" if firmware == "stock" else "bosminer",
+        )
+        return S9Board(
+            control,
+            info,
+            announcement=announcement if link is None else announcement or link.announcement,
+            host=uri.name,
+            listen=uri.options.get("listen", "0.0.0.0"),
+            stratum_port=uri.integer("stratum_port", 0, 0, 65535),
+            link=link,
+        )
+    except BaseException:
+        if link is not None:
+            link.close()
+        raise

@@ -1,0 +1,71 @@
+"""The shell of an emulated S9 with Braiins firmware: the few commands that configure bosminer, over real SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import asyncssh
+
+TOML_PATH = "/etc/bosminer.toml"
+
+
+class EmulatedShell:
+    """An SSH server with password login for ``root``.
+
+    Args:
+        password: Of root.
+        read, write: The configuration file.
+        service: ``/etc/init.d/bosminer ACTION``; whether it worked.
+    """
+
+    def __init__(
+        self,
+        password: str,
+        read: Callable[[], str],
+        write: Callable[[str], None],
+        service: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        self._password, self._read, self._write, self._service = password, read, write, service
+        self._server: asyncssh.SSHAcceptor | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port."""
+        password = self._password
+
+        class Login(asyncssh.SSHServer):
+            def begin_auth(self, username: str) -> bool:
+                return True
+
+            def password_auth_supported(self) -> bool:
+                return True
+
+            def validate_password(self, username: str, password_given: str) -> bool:
+                return username == "root" and password_given == password
+
+        self._server = await asyncssh.create_server(
+            Login,
+            host,
+            port,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            process_factory=self._run,
+        )
+        return int(self._server.get_port())
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _run(self, process: asyncssh.SSHServerProcess[str]) -> None:
+        command = (process.command or "").strip()
+        status = 0
+        if command == f"cat {TOML_PATH}":
+            process.stdout.write(self._read())
+        elif command.startswith(f"cat > {TOML_PATH}"):
+            self._write(await process.stdin.read())
+        elif command.startswith("/etc/init.d/bosminer "):
+            status = 0 if await self._service(command.rpartition(" ")[2]) else 1
+        else:
+            process.stderr.write(f"-ash: {command}: not found\n")
+            status = 127
+        process.exit(status)
