@@ -197,9 +197,9 @@ def mutual_information(
 ) -> MutualInformation:
     """Plug-in mutual information over at most ``max_bins`` bins of about equal counts, less its bias.
 
-    Bias without information: (bins - 1) pi (1 - pi) (1/m + 1/n) / (2 ln 2), which is Miller and Madow's
-    (bins - 1) / (2 N ln 2) where the classes came as they fell. Permutations of the labels leave the bins' totals as
-    they are, so they are drawn as multivariate hypergeometric tables.
+    The bias is what label permutations give on average; they leave the bins' totals as they are, so they are drawn as
+    multivariate hypergeometric tables. Without permutations it is (bins - 1) pi (1 - pi) (1/m + 1/n) / (2 ln 2), which
+    is Miller and Madow's (bins - 1) / (2 N ln 2) where the classes came as they fell.
 
     Args:
         prior: Probability of the positive class in the world; where classes were sampled apart, it is not m/(m + n).
@@ -220,6 +220,7 @@ def mutual_information(
         total = positive + negative
         drawn = np.random.default_rng(seed).multivariate_hypergeometric(total, m, n_permutations, method="marginals")
         null = _plug_in_bits(drawn, total - drawn, pi)
+        bias = null.mean()
         p_value = float((1 + np.count_nonzero(null >= raw * (1 - 1e-12))) / (1 + n_permutations))
     return MutualInformation(float(raw - bias), raw, float(bias), p_value, n_permutations, float(pi))
 

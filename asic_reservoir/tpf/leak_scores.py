@@ -54,7 +54,7 @@ def keep(job: Job, nonces: NDArray[np.uint32], min_bits: int, stride: int, kerne
     words = word7_of(job, nonces, kernel)
     first_byte = (0xFF00 >> min(min_bits, 8)) & 0xFF
     candidate = (words & np.uint32(first_byte)) == 0
-    sampled = nonces * np.uint32(2654435761) < np.uint32(2**32 // stride)
+    sampled = nonces * np.uint32(2654435761) <= np.uint32(2**32 // stride - 1)
     chosen = np.flatnonzero(candidate | sampled)
     bits = zero_bits(words[chosen])
     wanted = (bits >= min_bits) | sampled[chosen]

@@ -10,19 +10,22 @@ A policy only says whether to go on hashing. A share that was found is always ha
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asic_reservoir.errors import DataError, NotFoundError, UsageError
+from asic_reservoir.errors import AsicReservoirError, DataError, NotFoundError, UsageError
 from asic_reservoir.tpf.scoring import ScoreKind, ScoreTable
 from asic_reservoir.tpf.sha256 import check_round
 
 _SCHEMA = "asic-reservoir/tpf-filter/1"
+FILE_NAME = "filter.json"
 CONTINUE_ALL = -(2**31)
 """Threshold below every score: nothing is aborted."""
 
@@ -125,19 +128,16 @@ class FilterPolicy:
         return np.asarray(self.score.sums(states) >= self.threshold)
 
     def save(self, folder: Path) -> Path:
-        """Write ``filter.npz`` (numbers only, no pickle) and ``filter.json`` (what it is)."""
-        import io
-
+        """Write ``filter.json``: what the filter is, its table in base64, and the SHA-256 of the table."""
         from asic_reservoir.report.files import write_atomic
 
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, table=self.score.table)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / "filter.npz", buffer.getvalue())
+        table = self.score.table.astype("<i2").tobytes()
         facts = {"schema": _SCHEMA, "low": self.score.low, "shift": self.score.shift}
-        facts |= {key: value for key, value in asdict(self).items() if key != "score"}
-        write_atomic(folder / "filter.json", (json.dumps(facts, indent=1) + "\n").encode())
-        return folder / "filter.json"
+        facts |= {field.name: getattr(self, field.name) for field in fields(self) if field.name != "score"}
+        facts |= {"table_sha256": sha256(table).hexdigest(), "table": b64encode(table).decode("ascii")}
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / FILE_NAME, (json.dumps(facts, indent=1) + "\n").encode())
+        return folder / FILE_NAME
 
     @classmethod
     def load(cls, folder: Path) -> FilterPolicy:
@@ -147,30 +147,29 @@ class FilterPolicy:
             NotFoundError: no filter there.
             DataError: it is damaged.
         """
+        path = folder / FILE_NAME
         try:
-            facts = json.loads((folder / "filter.json").read_bytes())
-            with np.load(folder / "filter.npz", allow_pickle=False) as file:
-                table = file["table"]
-            return cls._of(facts, table)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"filter {str(folder)!r}: no {Path(error.filename).name}, make one first") from None
-        except UsageError as error:
-            raise DataError(f"filter {str(folder)!r}: {error}") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
-            raise DataError(f"filter {str(folder)!r}: {' '.join(str(error).split())}, must be a saved filter") from None
+            return cls._of(json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            raise NotFoundError(f"filter {str(folder)!r}: no {FILE_NAME}, make one with 'tpf train'") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, AsicReservoirError) as error:
+            raise DataError(f"filter {str(path)!r}: {' '.join(str(error).split())}, must be a saved filter") from None
 
     @classmethod
-    def _of(cls, facts: Any, table: NDArray[np.int16]) -> FilterPolicy:
+    def _of(cls, facts: Any) -> FilterPolicy:
         if not isinstance(facts, dict) or facts.get("schema") != _SCHEMA:
-            raise DataError(f"filter.json: another schema, must be {_SCHEMA!r}")
-        if table.dtype != np.int16 or table.shape != (8, 4, 256):
-            raise DataError(f"filter.npz: table {table.dtype} {table.shape}, must be int16 (8, 4, 256)")
+            raise DataError(f"another schema than {_SCHEMA!r}")
+        content = b64decode(facts["table"], validate=True)
+        if len(content) != 8 * 4 * 256 * 2 or sha256(content).hexdigest() != facts["table_sha256"]:
+            raise DataError("the table differs from its checksum")
         integers = {name: facts[name] for name in ("low", "shift", "compression", "round", "threshold", "zero_bits")}
         for name, value in integers.items():
             if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 2**31:
-                raise DataError(f"filter.json: {name} {value!r}, must be an integer of 32 bits")
+                raise DataError(f"{name} {value!r} is no integer of 32 bits")
         return cls(
-            ScoreTable(table, integers["low"], integers["shift"]),
+            ScoreTable(
+                np.frombuffer(content, "<i2").astype(np.int16).reshape(8, 4, 256), integers["low"], integers["shift"]
+            ),
             ScoreKind(facts["kind"]),
             integers["compression"],
             integers["round"],
