@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from asic_reservoir.errors import AsicReservoirError, ServerError
+from asic_reservoir.errors import AsicReservoirError, BusyError, ServerError
 from asic_reservoir.headers import DIFFICULTY_ONE, DIFFICULTY_ONE_LBRY, target_of_difficulty
 from asic_reservoir.twin.arrivals import Exposure
 from asic_reservoir.twin.spec import TwinSpec
@@ -93,11 +93,22 @@ class EmulatedDevice:
         self._thread = threading.Thread(target=self._main, args=(up,), name=type(self).__name__, daemon=True)
         self._thread.start()
         up.wait(30)
-        if self._failure is not None:
-            if isinstance(self._failure, AsicReservoirError):
-                raise self._failure
-            raise ServerError(f"emulated {self.spec.family}: {self._failure}")
+        self.check()
         return self
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def check(self) -> None:
+        """Raises what made it fail, if anything did."""
+        if isinstance(self._failure, AsicReservoirError):
+            raise self._failure
+        if isinstance(self._failure, OSError):
+            raise BusyError(f"emulated {self.spec.family}: {self._failure.strerror}, its address must be free")
+        if self._failure is not None:
+            raise ServerError(f"emulated {self.spec.family}: {self._failure!r}")
 
     def stop(self) -> None:
         """Pull its plug. May be called twice."""

@@ -1,0 +1,1 @@
+"""Goldshell LB-Box, a LBRY miner: driver and emulated device."""
