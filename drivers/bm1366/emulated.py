@@ -73,7 +73,9 @@ class EmulatedBm1366(SerialDevice):
     ) -> None:
         self._observer = observer
         self.speed, self.proof_bits = speed, proof_bits
-        self.spec = replace(spec, chips_per_hashboard=n_chips)
+        # a board of n chips has a regulator of n times the strength
+        regulator_spec = replace(spec.regulator, load_line_mohm=spec.regulator.load_line_mohm / n_chips)
+        self.spec = replace(spec, chips_per_hashboard=n_chips, regulator=regulator_spec)
         self.physics = DevicePhysics(self.spec, seed)
         self.chain = EmulatedChain(n_chips)
         self._random = random.Random(seed ^ 0xB1366)

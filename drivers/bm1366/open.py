@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from asic_reservoir.board import Origin
@@ -53,18 +54,19 @@ def open_bm1366(uri: BoardUri) -> Bm1366Board:
         baud=uri.integer("baud", 1_000_000, 115_200, 3_125_000),
         guard_report=uri.options.get("guard_report"),
     )
-    research = uri.choice("range", "standard", ("standard", "research")) == "research"
+    limits = RESEARCH if uri.choice("range", "standard", ("standard", "research")) == "research" else STANDARD
+    chips = uri.integer("chips", 1, 1, 128)
     proof_bits = EMULATED_PROOF_BITS if emulated else REAL_PROOF_BITS
     common = UartSettings(
         uri=_identity(uri),
-        limits=RESEARCH if research else STANDARD,
+        limits=replace(limits, power_w=chips * (limits.power_w or 0.0)),
         origin=Origin.SIMULATED if emulated else Origin.MEASURED,
         nominal=NOMINAL,
         zero_bits=uri.integer("proof_bits", proof_bits, 1, 32),
         speed=uri.number("speed", 1.0, 0.1, 1000.0),
     )
     settings = Settings(common, link, uri.number("ramp_ms", 100.0, 0.0, 5000.0) / 1000.0)
-    return Bm1366Board(settings, uri.integer("chips", 1, 1, 128))
+    return Bm1366Board(settings, chips)
 
 
 def _identity(uri: BoardUri) -> str:

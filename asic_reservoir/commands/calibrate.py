@@ -1,0 +1,149 @@
+"""``asic-reservoir calibrate BOARD``: what a board really does, found by asking it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asic_reservoir.calibration import Calibration
+
+
+def register(app: typer.Typer) -> None:
+    app.command("calibrate")(calibrate)
+
+
+def calibrate(
+    board: Annotated[str, typer.Argument(metavar="BOARD", help="URI of the board: twin://lv06?seed=1, bm1366://usb")],
+    out: Annotated[Path, typer.Option(help="File of the record.")] = Path("calibration.json"),
+    sections: Annotated[
+        str, typer.Option(help="Comma-separated: mask, rate, voltage, frequency, thermal, timestamps, edges.")
+    ] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the sections that --out already holds.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Touch nothing: print every write, as a twin of the board would have it.")
+    ] = False,
+    nonces: Annotated[int, typer.Option(help="Nonces at every point of an edge.", min=20, max=100_000)] = 250,
+    thermal_seconds: Annotated[float, typer.Option(help="Length of warming and of cooling.", min=20, max=7200)] = 300.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live table.")] = False,
+) -> None:
+    """Find share filter, rate law, voltage reading, clock response, thermal time constant, time stamps and edges.
+
+    Everything stays within the board's limits. Ctrl-C leaves the board safe and keeps what was found; --resume goes on.
+    """
+    from asic_reservoir.calibration import SECTIONS, Effort, load_calibration
+    from asic_reservoir.errors import UsageError
+
+    wanted = tuple(part.strip() for part in sections.split(",") if part.strip()) or SECTIONS
+    for name in wanted:
+        if name not in SECTIONS:
+            raise UsageError(f"--sections: {name!r}, must be of {', '.join(SECTIONS)}")
+    effort = Effort(edge_nonces=nonces, thermal_s=thermal_seconds)
+    if dry_run:
+        _dry_run(board, effort, wanted)
+        return
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"--out: {str(out)!r}, its folder must exist")
+    before = load_calibration(out) if resume else None
+    _run(board, effort, wanted, before, out, quiet)
+
+
+def _run(
+    board: str, effort: object, wanted: tuple[str, ...], before: Calibration | None, out: Path, quiet: bool
+) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from asic_reservoir.calibration import Calibrator, Effort, save_calibration
+    from asic_reservoir.errors import DataError
+    from asic_reservoir.registry import open_board
+
+    assert isinstance(effort, Effort)
+    console = Console(stderr=True)
+    with open_board(board) as opened:
+        if before is not None and before.board != opened.info.uri:
+            raise DataError(f"--resume: the record is of {before.board!r}, must be of {opened.info.uri!r}")
+        now = ""
+
+        def progress(section: str, line: str) -> None:
+            nonlocal now
+            now = f"{section}: {line}"
+            live.update(_table(calibrator.record, now))
+
+        calibrator = Calibrator(opened, effort, before, progress)
+        with Live(console=console, auto_refresh=not quiet, refresh_per_second=4, transient=True, screen=False) as live:
+            if quiet:
+                live.stop()
+            for _ in calibrator.run(wanted):
+                save_calibration(calibrator.record, out)
+    Console().print(_table(calibrator.record, ""))
+    typer.echo(f"record: {out}")
+
+
+def _dry_run(board: str, effort: object, wanted: tuple[str, ...]) -> None:
+    """The same procedure on a twin of the board's family; every step printed, nothing touched."""
+    from asic_reservoir.board import Observation, Step
+    from asic_reservoir.calibration import Calibrator, Effort
+    from asic_reservoir.errors import UsageError
+    from asic_reservoir.registry import BoardUri
+    from asic_reservoir.twin.board import TwinBoard
+    from asic_reservoir.twin.spec import SPECS
+
+    assert isinstance(effort, Effort)
+    uri = BoardUri.parse(board)
+    family = uri.name if uri.scheme == "twin" else uri.scheme.removesuffix("-chain")
+    if family not in SPECS:
+        raise UsageError(f"--dry-run: no twin for {board!r}, must be a board of {', '.join(SPECS)}")
+
+    class Printing(TwinBoard):
+        def step(self, step: Step) -> Observation:
+            point = step.operating_point
+            parts = [
+                f"{name}={getattr(point, name):g}"
+                for name in ("frequency_mhz", "voltage_mv", "difficulty", "fan_percent")
+                if getattr(point, name) is not None
+            ]
+            typer.echo(f"{step.duration_ns * 1e-9:9.1f} s  {' '.join(parts) or 'no write'}")
+            return super().step(step)
+
+    typer.echo(f"# what would be written to {board}; where the way depends on answers, those of a {family} twin")
+    for name in Calibrator(Printing(SPECS[family]), effort).run(wanted):
+        typer.echo(f"# {name} done")
+
+
+def _table(record: Calibration, now: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"{record.board} ({record.origin.value})", caption=now or None, title_justify="left")
+    table.add_column("section")
+    table.add_column("found")
+    if record.mask:
+        table.add_row("mask", f"{record.mask.measured} (asked for {record.mask.requested}; {record.mask.estimate:.3g})")
+    if record.rate:
+        table.add_row("rate law", f"{record.rate.overall:.3f} ± {record.rate.standard_error:.3f} of expected")
+    if record.voltage and record.voltage.set_mv:
+        table.add_row("voltage", f"read {record.voltage.slope:.3f} of set, over {len(record.voltage.set_mv)} settings")
+    if record.frequency:
+        part = record.frequency
+        table.add_row("clock", f"{part.actual_mhz:.1f} MHz for {part.to_mhz:.1f}, settles in {part.settling_s:.2f} s")
+    if record.thermal:
+        table.add_row("thermal", f"τ = {record.thermal.time_constant_s:.1f} ± {record.thermal.standard_error_s:.1f} s")
+    if record.timestamps:
+        part_t = record.timestamps
+        table.add_row(
+            "time stamps", f"{part_t.source}, grain {part_t.grain_us:g} µs, p(exp) {part_t.exponential_p:.2g}"
+        )
+    for edge in record.edges or []:
+        if edge.edge_mhz is None:
+            text = f"above {edge.highest_tried_mhz:.1f} MHz ({100 * edge.error_at_highest:.1f} % wrong there)"
+        else:
+            beyond = ", extrapolated" if edge.extrapolated else ""
+            text = f"{edge.edge_mhz:.1f} ± {edge.standard_error_mhz or 0.0:.1f} MHz{beyond}"
+        table.add_row(f"edge at {edge.voltage_mv:.0f} mV", text)
+    for finding in record.findings:
+        table.add_row("finding", finding)
+    return table
