@@ -95,9 +95,7 @@ def _boards(connection: sa.Connection) -> Iterator[Metric]:
             sa.select(calibrations.c.board_id, sa.func.max(calibrations.c.created_utc_ns)).group_by(
                 calibrations.c.board_id
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     names = ["board", "origin"]
     info = GaugeMetricFamily(
@@ -150,7 +148,8 @@ def _expected_hz(info: dict[str, Any]) -> float:
 
 
 def _tasks(connection: sa.Connection) -> Iterator[Metric]:
-    counted = dict(connection.execute(sa.select(tasks.c.state, sa.func.count()).group_by(tasks.c.state)).tuples().all())
+    by_state = sa.select(tasks.c.state, sa.func.count()).group_by(tasks.c.state)
+    counted: dict[str, int] = dict(connection.execute(by_state).all())
     waiting = GaugeMetricFamily("asic_reservoir_tasks", "Tasks that are not over, by state.", labels=["state"])
     ended = GaugeMetricFamily("asic_reservoir_tasks_ended", "Tasks that are over and kept, by state.", labels=["state"])
     for state in TaskState:

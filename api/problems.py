@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +31,8 @@ from asic_reservoir.errors import (
     TimeoutExpiredError,
     UsageError,
 )
+
+log = structlog.get_logger("service")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -192,6 +195,11 @@ def install(app: FastAPI) -> None:
         return document(
             request, ProblemError(name, f"{request.url.path}: {detail}", headers=headers), error.status_code
         )
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        log.error("fault", request_id=request.scope.get("request_id"), exc_info=error)
+        return document(request, ProblemError("fault", "see the log of the service for this request_id"))
 
     @app.exception_handler(sa.exc.SQLAlchemyError)
     async def database(request: Request, error: sa.exc.SQLAlchemyError) -> Response:

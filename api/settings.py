@@ -18,7 +18,7 @@ class ServiceSettings:
     """Whether boards of the shelf are driven from here; else by ``asic-reservoir worker``."""
     anonymous: bool = True
     """Whether somebody on this machine may read, run and operate without a key."""
-    body_limit: int = 1 << 20
+    body_limit: int = 8 << 20
     """Bytes of a request body, at most."""
     requests_per_minute: int = 6000
     """Of one key, where the key says nothing else. People on this machine are not counted."""

@@ -45,9 +45,9 @@ def shelf_documents(connection: sa.Connection, name: str | None = None) -> list[
     """Every board of the shelf (or the one of that name) as :class:`api.schemas.Board`, with its ``info``."""
     statement = _SELECT if name is None else _SELECT.where(shelf.c.name == name)
     rows = connection.execute(statement).all()
-    depth: dict[str, int] = dict(connection.execute(_DEPTH).tuples().all())
-    running: dict[str, str] = dict(connection.execute(_RUNNING).tuples().all())
-    calibrated: dict[str, int] = dict(connection.execute(_CALIBRATED).tuples().all())
+    depth: dict[str, int] = dict(connection.execute(_DEPTH).all())
+    running: dict[str, str] = dict(connection.execute(_RUNNING).all())
+    calibrated: dict[str, int] = dict(connection.execute(_CALIBRATED).all())
     now = now_ns()
     reserved = set(
         connection.execute(

@@ -176,7 +176,7 @@ async def board_of(service: Service, name: str) -> str:
 
 def _text(name: str) -> str:
     """Without what a database cannot be asked for: no board is named so."""
-    return "".join(c if c != "\0" and not 0xD800 <= ord(c) <= 0xDFFF else "�" for c in name)
+    return name.replace("\0", "�")
 
 
 @router.get("", response_model=schemas.TaskPage)

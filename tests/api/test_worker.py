@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,16 @@ def test_a_worker_that_stops_gives_its_task_and_its_lease_back(sqlite_bench: Ben
 
 
 def start_worker(bench: Bench, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "asic_reservoir", "worker", "--db", bench.url, "--data", str(folder)]
+    command = [
+        sys.executable,
+        "-c",
+        "from asic_reservoir.cli import main; main()",
+        "worker",
+        "--db",
+        bench.url,
+        "--data",
+        str(folder),
+    ]
     return subprocess.Popen([*command, "--term", "4"], stderr=subprocess.DEVNULL)
 
 
@@ -168,5 +178,5 @@ def test_sigkill_of_workers_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_pat
         first, _last = spans.get(runner, (at, at))
         spans[runner] = (first, at)
     ordered = sorted(spans.values())
-    assert all(before[1] < after[0] for before, after in zip(ordered, ordered[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(ordered))
     assert len(ordered) >= REPEATS

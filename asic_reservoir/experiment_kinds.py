@@ -1,0 +1,126 @@
+"""The experiment as kinds of tasks: a built-in task by name, or the user's own series."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from asic_reservoir.drive import Interrupted
+from asic_reservoir.errors import UsageError
+from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
+from asic_reservoir.report.files import write_report
+from asic_reservoir.report.model import ReportData
+from asic_reservoir.run_settings import RunSettings
+from asic_reservoir.tasks import task_names
+from asic_reservoir.tasks._file import COLUMNS
+
+FEWEST, MOST = 200, 200_000
+"""Rows of a series."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _settings_model(name: str, **fields: Any) -> type[BaseModel]:
+    """The settings of a run without its board, which the service knows, and with other fields before the task's."""
+    rest: dict[str, Any] = {
+        key: (info.annotation, info)
+        for key, info in RunSettings.model_fields.items()
+        if key not in ("board", "task", *fields)
+    }
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model: type[BaseModel] = create_model(name, __config__=config, **(fields | rest))
+    return model
+
+
+# only names: a task that is a path would let whoever asks read files of the machine that runs it
+ExperimentSettings = _settings_model(
+    "ExperimentSettings",
+    task=(Literal[task_names()], Field(default="narma10", description="A built-in task.")),
+)
+SeriesSettings = _settings_model(
+    "SeriesSettings",
+    input=(list[Number], Field(min_length=FEWEST, max_length=MOST, description="u[t], one number a step.")),
+    target=(list[Number], Field(min_length=FEWEST, max_length=MOST, description="y[t] that belongs to u[t].")),
+    steps=(
+        int | None,
+        Field(default=None, ge=FEWEST, le=MOST, description="Steps of a draw; all rows where left out."),
+    ),
+)
+
+
+def experiment(settings: Any, context: TaskContext) -> TaskOutcome:
+    """A built-in task on the board."""
+    return _run(settings.model_dump(), context)
+
+
+def series(settings: Any, context: TaskContext) -> TaskOutcome:
+    """The user's own series on the board.
+
+    Raises:
+        UsageError: input and target differ in length.
+    """
+    chosen = settings.model_dump()
+    given, target = chosen.pop("input"), chosen.pop("target")
+    if len(given) != len(target):
+        raise UsageError(f"series target: {len(target)} values, must be {len(given)} as in 'input'")
+    path = context.folder / "series.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        rows.writerows(zip(given, target, strict=True))
+    return _run(chosen | {"task": str(path), "steps": chosen["steps"] or len(given)}, context)
+
+
+def _run(chosen: dict[str, Any], context: TaskContext) -> TaskOutcome:
+    from asic_reservoir.experiment import run_experiment
+
+    settings = RunSettings.model_validate(chosen | {"board": context.board})
+    records = context.folder / "records"
+    try:
+        # one process: the worker's fence and meter stand around every board of this one
+        report = run_experiment(
+            settings, folder=records, progress=context.progress, cancelled=context.cancelled, workers=1
+        )
+    except Interrupted:
+        raise Cancelled from None
+    _remove(records)
+    write_report(report, context.folder)
+    return TaskOutcome(origin=report.origin, data=report.to_dict(), summary=_summary(report))
+
+
+def _summary(report: ReportData) -> dict[str, float | int | str]:
+    numbers: dict[str, float | int | str] = {f"nrmse {row.name}": row.nrmse.mean for row in report.rows}
+    return {"verdict": report.verdict.label} | numbers
+
+
+def _remove(folder: Path) -> None:
+    """Records of a run that has ended well: its report stands for them."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def kinds() -> list[TaskKind[Any]]:
+    """The kinds, for the entry point."""
+    small = {"seeds": 2, "steps": 1200, "curve": False, "controls": False}
+    wave = [((7 * t * t + 3 * t) % 101) / 101 for t in range(FEWEST)]
+    return [
+        TaskKind(
+            name="experiment",
+            title="Run a task and judge it",
+            description="Input to board to readout, with controls and intervals: what the silicon contributed.",
+            params=ExperimentSettings,
+            run=experiment,
+            example={"task": "narma10", **small},
+        ),
+        TaskKind(
+            name="series",
+            title="Run your own series",
+            description="As `experiment`, on an input and a target of yours.",
+            params=SeriesSettings,
+            run=series,
+            example={"input": wave, "target": [0.0, *wave[:-1]], "seeds": 1, "curve": False, "controls": False},
+        ),
+    ]
