@@ -2,7 +2,8 @@
 
 With SO_TIMESTAMPNS the kernel stamps a segment when it arrives, before this process is woken; scheduling and the
 interpreter do not show. The stamp belongs to the last byte of a read, so a line is read alone: first looked at
-(MSG_PEEK), then taken up to its separator and no further. Lines of one segment share its stamp and are marked.
+(MSG_PEEK), then taken up to its separator and no further. Lines of one segment share its stamp and are marked. The
+kernel may merge segments that wait unread, and then keeps the latest stamp: so whoever reads, reads at once.
 
 Where the kernel gives no stamp, the line carries this process' own time and says so.
 """
