@@ -11,7 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import openapi, problems
 from api.metrics import Metrics, Shelf
 from api.middleware import Front
-from api.routes import admin, boards, catalogue, health, sessions, tasks
+from api.routes import admin, boards, catalogue, health, page, sessions, tasks
 from api.security import Gate
 from api.service import Service
 from api.settings import ServiceSettings
@@ -54,6 +54,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     for router in (tasks.router, boards.router, sessions.router, admin.router, catalogue.router):
         app.include_router(router, prefix="/api/v1")
     app.include_router(health.router)
+    page.install(app)
     problems.install(app)
     openapi.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)

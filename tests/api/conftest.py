@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import uvicorn
 
 from api.shelf import put_on_shelf
 from asic_reservoir.kinds import task_kinds
@@ -161,3 +164,27 @@ def sqlite_bench(sqlite_url: str, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(sqlite_url, tmp_path)
     yield bench
     bench.close()
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The application on a free port of this machine, in a thread; its address."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive(), "the service did not start"
+        assert time.monotonic() < end, "the service does not start"
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Any:
+    return serving

@@ -1,0 +1,1 @@
+"""The operator's page: rendered here, refreshed by a small script, nothing from other hosts."""

@@ -1,0 +1,76 @@
+"""The operator's page and its parts. The frame is for everybody; what it shows needs the right to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from jinja2 import Environment, FileSystemLoader
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from api.problems import ProblemError
+from api.routes.boards import shelf_documents
+from api.routes.common import service_of
+from api.routes.tasks import newest_tasks
+from api.security import Reader
+
+router = APIRouter(include_in_schema=False)
+
+FOLDER = Path(__file__).parent.parent / "page"
+NEWEST = 20
+
+
+def age(seconds: float) -> str:
+    """A time span in the unit that fits.
+
+    >>> age(7200)
+    '2.0 h'
+    """
+    for unit, size in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+_PAGES = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, trim_blocks=True)
+_PAGES.filters["age"] = age
+
+
+@router.get("/")
+async def page(request: Request) -> Response:
+    """The page; with the shelf and the tasks in it where the asker may see them."""
+    content: dict[str, Any] = {"boards": None, "tasks": None}
+    try:
+        key = await request.app.state.gate.who(request)
+        if "read" in key.scopes:
+            content = {
+                "boards": await service_of(request).read(shelf_documents),
+                "tasks": await service_of(request).read(lambda c: newest_tasks(c, NEWEST)),
+            }
+    except ProblemError:
+        pass  # the page itself asks for a key
+    return _html("page.html", content)
+
+
+@router.get("/page/shelf")
+async def shelf_part(request: Request, key: Reader) -> Response:
+    """The table of boards."""
+    return _html("shelf.html", {"boards": await service_of(request).read(shelf_documents)})
+
+
+@router.get("/page/tasks")
+async def tasks_part(request: Request, key: Reader) -> Response:
+    """The table of tasks."""
+    return _html("tasks.html", {"tasks": await service_of(request).read(lambda c: newest_tasks(c, NEWEST))})
+
+
+def _html(name: str, content: dict[str, Any]) -> Response:
+    return Response(_PAGES.get_template(name).render(content), media_type="text/html; charset=utf-8")
+
+
+def install(app: FastAPI) -> None:
+    """Routes and files of the page."""
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))

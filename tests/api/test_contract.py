@@ -1,0 +1,86 @@
+"""The OpenAPI document against the service, by fuzzing: what is stated holds, for good and for wrong requests."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import CHECKS
+
+from api.app import create_app
+from api.keys import create_key
+from api.settings import ServiceSettings
+from api.shelf import put_on_shelf
+
+EXAMPLES = int(os.environ.get("ASIC_RESERVOIR_FUZZ_EXAMPLES", "60"))
+"""Requests of each operation and each of the two modes (right, wrong)."""
+LEFT_OUT = {"ignored_auth"}
+"""Rights have a matrix test of their own; here every request has a key with every scope."""
+
+
+@pytest.mark.slow
+def test_no_fault_no_surprise(tmp_path: Path, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every status is documented, every body fits its schema, wrong requests are refused, nothing is a 500."""
+    import httpx2
+
+    app = create_app(ServiceSettings(f"sqlite:///{tmp_path}/facts.db", tmp_path, workers=False))
+    service = app.state.service
+    put_on_shelf(service.writer, "s9", "twin://bm1366?seed=1")
+    scopes = ("read", "run", "operate", "admin")
+    limits = {"requests_per_minute": 10**9, "tasks_waiting": 10**9}
+    _, secret = service.writer.run(lambda c: create_key(c, "fuzz", scopes, limits=limits))
+    headers = {"Authorization": f"Bearer {secret}"}
+    statuses: Counter[int] = Counter()
+    own: dict[str, str] = {}
+    checks = [check for check in CHECKS.get_all() if check.__name__ not in LEFT_OUT]
+    with serve(app) as url, httpx2.Client(base_url=url) as client:
+        task = client.post("/api/v1/tasks", json={"kind": "observe", "board": "s9"}, headers=headers).json()["id"]
+        client.post(f"/api/v1/tasks/{task}/cancel", headers=headers)
+        schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", headers=headers)
+        for result in schema.get_all_operations():
+            operation = result.ok()
+            own.clear()
+            own |= {"task_id": task, "name": "s9"} if "files" not in operation.path else {"task_id": task}
+            for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+                if mode is schemathesis.GenerationMode.NEGATIVE and not _has_input(operation):
+                    continue
+
+                @settings(
+                    max_examples=EXAMPLES,
+                    deadline=None,
+                    database=None,
+                    phases=[Phase.explicit, Phase.generate],
+                    suppress_health_check=list(HealthCheck),
+                )
+                @_given(operation.as_strategy(generation_mode=mode))
+                def fuzz(case: Any) -> None:
+                    if statuses.total() % 2 and case.path_parameters:
+                        # half of them to what exists; the rest to whatever was generated
+                        known = {key: value for key, value in own.items() if key in case.path_parameters}  # noqa: B023
+                        if case.meta is not None and case.meta.generation.mode.value == "positive":
+                            case.path_parameters = {**case.path_parameters, **known}
+                    if case.path.endswith("/events"):
+                        case.path_parameters = {**case.path_parameters, "task_id": task}  # one that ends
+                    response = case.call_and_validate(headers=headers, checks=checks)
+                    statuses[response.status_code] += 1
+
+                fuzz()
+    with capsys.disabled():
+        print(f"\n{statuses.total()} requests: {dict(sorted(statuses.items()))}")
+    assert statuses.total() > 1000
+    assert not any(status >= 500 and status != 503 for status in statuses)
+
+
+def _given(strategy: Any) -> Any:
+    from hypothesis import given
+
+    return given(case=strategy)
+
+
+def _has_input(operation: Any) -> bool:
+    return bool(operation.body or operation.query or operation.path_parameters or operation.headers)
