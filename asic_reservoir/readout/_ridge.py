@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from asic_reservoir._blas import threads_for
 from asic_reservoir.readout._blocks import TimeBlocks, split_in_time
 from asic_reservoir.readout._moments import FloatArray, Moments
 from asic_reservoir.readout._penalty import RidgePath, block_errors, choose
@@ -85,14 +86,15 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ig
             raise ValueError(f"n_samples = {len(x)} after washout {self.washout}, must be at least 2")
         self._forget()
         self._flat = flat
-        if self.selection == "blocks" and len(x) >= 2 * self.n_folds:
-            blocks, gaps = split_in_time(x, targets, self.n_folds, self.gap)
-            total = blocks[0].copy()
-            for block in blocks[1:]:
-                total.merge(block)
-            errors = block_errors(total, blocks, gaps, alphas, self.standardize)
-            return self._solve(total, alphas, errors)
-        return self._solve(Moments.of(x, targets), alphas, None)
+        with threads_for(float(len(x)) * x.shape[1] ** 2):
+            if self.selection == "blocks" and len(x) >= 2 * self.n_folds:
+                blocks, gaps = split_in_time(x, targets, self.n_folds, self.gap)
+                total = blocks[0].copy()
+                for block in blocks[1:]:
+                    total.merge(block)
+                errors = block_errors(total, blocks, gaps, alphas, self.standardize)
+                return self._solve(total, alphas, errors)
+            return self._solve(Moments.of(x, targets), alphas, None)
 
     def partial_fit(self, X: Any, y: Any, *, new_series: bool = False, solve: bool = True) -> Self:
         """Learn from more rows; memory does not depend on how many there were.
@@ -120,7 +122,8 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ig
             self._to_drop = self.washout
         dropped = min(self._to_drop, len(x))
         self._to_drop -= dropped
-        self._stream.add_rows(x[dropped:], targets[dropped:])
+        with threads_for(float(len(x)) * x.shape[1] ** 2):
+            self._stream.add_rows(x[dropped:], targets[dropped:])
         if not solve:
             return self
         total = self._stream.total()

@@ -55,13 +55,14 @@ def test_gcv_score_is_its_definition() -> None:
 def test_block_errors_are_those_of_refitting_every_fold(gap: int) -> None:
     """From the moments alone, without a second pass: what five fits on the rows outside block and gap give."""
     x, y = problem(n_rows=503)
-    readout = RidgeReadout(selection="blocks", gap=gap).fit(x, y)
+    alphas = DEFAULT_ALPHAS[::8]
+    readout = RidgeReadout(alphas, selection="blocks", gap=gap).fit(x, y)
     edges = np.linspace(0, len(x), 6).astype(int)
-    expected = np.zeros((2, len(DEFAULT_ALPHAS)))
+    expected = np.zeros((2, len(alphas)))
     for start, end in pairwise(edges):
         rows = np.r_[0 : max(start - gap, 0), min(end + gap, len(x)) : len(x)]
         mean, scale = x[rows].mean(axis=0), x[rows].std(axis=0)
-        for place, alpha in enumerate(DEFAULT_ALPHAS):
+        for place, alpha in enumerate(alphas):
             fold = Ridge(alpha=len(rows) * alpha, solver="svd").fit((x[rows] - mean) / scale, y[rows])
             expected[:, place] += ((fold.predict((x[start:end] - mean) / scale) - y[start:end]) ** 2).sum(axis=0)
     np.testing.assert_allclose(readout.errors_, expected / len(x), rtol=1e-5)
