@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asic_reservoir._blas import single_thread
 from asic_reservoir.arms import Plan
 from asic_reservoir.baselines import NoisyEsn, tune_esn
 from asic_reservoir.board import Board, BoardInfo
@@ -162,14 +163,15 @@ def _tuned_esn(plan: Plan) -> NoisyEsn:
     task = open_task(plan.settings.task)
     draws = [task.generate(seed, min(plan.settings.steps, ESN_STEPS)) for seed in ESN_SEEDS]
     n_nodes = max(plan.info.n_counters * plan.encoding.n_slots, 1)
-    return tune_esn(
-        [(draw.input, draw.target) for draw in draws],
-        split,
-        n_nodes=n_nodes,
-        mean_count=plan.mean_count,
-        input_range=draws[0].input_range,
-        n_trials=ESN_TRIALS,
-    )
+    with single_thread():
+        return tune_esn(
+            [(draw.input, draw.target) for draw in draws],
+            split,
+            n_nodes=n_nodes,
+            mean_count=plan.mean_count,
+            input_range=draws[0].input_range,
+            n_trials=ESN_TRIALS,
+        )
 
 
 def _curve_plans(plan: Plan) -> list[Plan]:

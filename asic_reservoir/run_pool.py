@@ -11,6 +11,7 @@ from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from typing import cast
 
+from asic_reservoir._blas import single_thread
 from asic_reservoir.arms import Plan, SeedResult, arm_names, run_seed
 from asic_reservoir.board import Board
 from asic_reservoir.drive import Hooks, Interrupted
@@ -54,7 +55,8 @@ def run_seeds(
             progress(done, total, text)
 
         hooks = Hooks(advance, cancelled)
-        found = [run_seed(p, seed, board, hooks) for p, seed in everything]
+        with single_thread():  # as in the processes: the order of additions decides the last bits
+            found = [run_seed(p, seed, board, hooks) for p, seed in everything]
     else:
         count = workers or min(os.cpu_count() or 1, len(everything))
         found = _in_processes(everything, count, total, text, progress, cancelled)

@@ -254,6 +254,6 @@ def _deliver(report: ReportData, out: Path | None, json_file: Path | None, quiet
     console.print(table)
     if not report.controls:
         console.print("Run without its controls: no score here counts as evidence.", style="bold")
-    console.print(f"{report.verdict.label}: {report.verdict.sentence}", soft_wrap=True)
+    console.print(report.verdict.sentence, soft_wrap=True, markup=False, highlight=False)
     if out is not None:
-        console.print(f"Report: {page}", soft_wrap=True)
+        console.print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)

@@ -122,39 +122,28 @@ class TwinBoard:
         valid_hz, invalid_hz, relative, power = self._physics.advance(
             self._target_mhz, self._open_v, self._fan(), self._rate(), lengths
         )
-        bounds = np.concatenate([[0.0], np.cumsum(lengths)])
-        weight = np.diff(exposure.until(bounds))
-        # a chip whose PLL moved makes nothing while it locks
-        lost_s = np.where(changed, min(self._spec.relock_s, weight[0]), 0.0)
-        mean_valid = weight @ valid_hz - lost_s * valid_hz[0]
-        mean_invalid = weight @ invalid_hz - lost_s * invalid_hz[0]
-        rng, again = self._rng, self._spec.job.duplicate_probability
-        mean_stale = valid_hz[0] * (self._spec.job.stale_s if step.work.clean else 0.0)
-        # a thinned Poisson process is two independent ones: nonces reported once, and nonces reported twice
-        once, invalid, duplicate, stale = rng.poisson(
-            np.stack([(1.0 - again) * mean_valid, mean_invalid, again * mean_valid, mean_stale])
-        )
-        valid = once + duplicate
-        if step.until_nonces is not None:
-            in_time = duration_s < longest_s
-            valid, invalid = self._exactly(step.until_nonces, in_time, mean_valid, mean_invalid)
-            duplicate = np.minimum(duplicate, valid)
-        kept = valid, invalid, duplicate, stale
-        lost = 0
-        if self._link.loss:
-            arrived = tuple(rng.binomial(part, 1.0 - self._link.loss) for part in kept)
-            lost = int(sum(part.sum() for part in kept) - sum(part.sum() for part in arrived))
-            kept = arrived
+        bounds = None
+        if fresh or step.detail is Detail.NONCES:
+            bounds = np.concatenate([[0.0], np.cumsum(lengths)])
+        weight = np.diff(exposure.until(bounds)) if fresh and bounds is not None else lengths
+        mean_valid, mean_invalid = weight @ valid_hz, weight @ invalid_hz
+        if changed is not None:  # a chip whose PLL moved makes nothing while it locks
+            lost_s = min(self._spec.relock_s, float(weight[0])) * changed
+            mean_valid -= lost_s * valid_hz[0]
+            mean_invalid -= lost_s * invalid_hz[0]
+        ended_by = step.until_nonces if duration_s < longest_s else None
+        kept, lost = self._count(step, ended_by, mean_valid, mean_invalid, valid_hz[0])
         counts = ChipCounts(*(self._counted(part) for part in kept))
         begin = self._now_ns
         end = begin + (step.duration_ns if step.until_nonces is None else max(1, round(duration_s * 1e9)))
         nonces = _NO_NONCES
         if step.detail is Detail.NONCES:
+            assert bounds is not None
             valid, invalid, duplicate, stale = kept
             found = place(
                 self._detail_rng, self._chips, valid, invalid, valid_hz, invalid_hz, relative, bounds, exposure
             )
-            if step.until_nonces is not None and duration_s < longest_s:
+            if ended_by is not None and len(found.offset_s):
                 found.offset_s[-1] = duration_s  # the step ended with this nonce
             nonces = self._batch(step, begin, end, found, duplicate, stale)
         telemetry = self._telemetry(end, float(power[-1]))
@@ -179,6 +168,31 @@ class TwinBoard:
         if self._tripped:
             raise SafetyError(f"board {self._info.uri}: {self._tripped}; set a lower voltage or more air")
         return observation
+
+    def _count(
+        self,
+        step: Step,
+        ended_by: int | None,
+        mean_valid: NDArray[np.float64],
+        mean_invalid: NDArray[np.float64],
+        valid_hz: NDArray[np.float64],
+    ) -> tuple[tuple[NDArray[np.int64], ...], int]:
+        """Valid, invalid, duplicate and stale nonces of each chip that reached the host, and how many did not.
+
+        A thinned Poisson process is two independent ones: nonces reported once, and nonces reported twice.
+        """
+        rng, again = self._rng, self._spec.job.duplicate_probability
+        once, invalid, duplicate = rng.poisson(np.array([(1.0 - again) * mean_valid, mean_invalid, again * mean_valid]))
+        valid = once + duplicate
+        stale = rng.poisson(valid_hz * self._spec.job.stale_s) if step.work.clean else np.zeros_like(valid)
+        if step.until_nonces is not None:
+            valid, invalid = self._exactly(step.until_nonces, ended_by is not None, mean_valid, mean_invalid)
+            duplicate = np.minimum(duplicate, valid)
+        found = valid, invalid, duplicate, stale
+        if not self._link.loss:
+            return found, 0
+        arrived = tuple(rng.binomial(part, 1.0 - self._link.loss) for part in found)
+        return arrived, int(sum(part.sum() for part in found) - sum(part.sum() for part in arrived))
 
     def _watch_heat(self) -> None:
         hottest, limit = float(self._physics.die_c.max()), self._info.limits.chip_temperature_c
@@ -246,11 +260,11 @@ class TwinBoard:
 
     # -- settings ------------------------------------------------------------------------------------------------
 
-    def _set(self, point: OperatingPoint) -> NDArray[np.bool_]:
-        """Check and apply; returns the chips whose clock changes, shape (n_chips,)."""
+    def _set(self, point: OperatingPoint) -> NDArray[np.bool_] | None:
+        """Check and apply; returns the chips whose clock changes, shape (n_chips,), or None where none was asked."""
         spec = self._spec
         self._info.limits.check(point)
-        changed = np.zeros(spec.n_chips, np.bool_)
+        changed = None
         target, open_v = self._target_mhz, self._open_v
         if point.frequency_mhz is not None:
             target = quantize_mhz(spec.pll, self._shaped("frequency_mhz", point.frequency_mhz, spec.n_chips))
@@ -382,7 +396,7 @@ class TwinBoard:
         noise = self._rng.standard_normal(boards * (sensors + 2) + 1)
         sensed = physics.die_c[self._sensor_chips] + SENSOR_NOISE_C * noise[: boards * sensors]
         chip_c = np.full((1, self._info.n_counters), np.nan)
-        chip_c[0, self._sensor_counters] = np.round(sensed / SENSOR_STEP_C) * SENSOR_STEP_C
+        chip_c[0, self._sensor_counters] = np.rint(sensed / SENSOR_STEP_C) * SENSOR_STEP_C
         board_noise, voltage_noise = noise[boards * sensors : -1].reshape(2, boards)
         board_c = physics.heatsink_c.reshape(boards, -1).sum(axis=1) / spec.chips_per_hashboard
         board_c += SENSOR_NOISE_C * board_noise
@@ -390,8 +404,8 @@ class TwinBoard:
         return Telemetry(
             time_ns=np.array([time_ns], np.int64),
             chip_temperature_c=chip_c,
-            board_temperature_c=(np.round(board_c / SENSOR_STEP_C) * SENSOR_STEP_C)[None],
-            voltage_mv=np.round(1000.0 * physics.board_v * (1.0 + VOLTAGE_NOISE * voltage_noise))[None],
+            board_temperature_c=(np.rint(board_c / SENSOR_STEP_C) * SENSOR_STEP_C)[None],
+            voltage_mv=np.rint(1000.0 * physics.board_v * (1.0 + VOLTAGE_NOISE * voltage_noise))[None],
             power_w=np.array([round(power, 1)]),
             fan_rpm=np.array([float(round(physics.fan[0] * spec.heat.fan_full_rpm))]),
         )
