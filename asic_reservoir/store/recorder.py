@@ -128,7 +128,9 @@ class Recorder:
                     "the run cannot be continued, record into a new folder"
                 )
             return observation
-        self._log.append_all(self._rows(step, observation))
+        events, points = self._rows(step, observation)
+        self._log.append_all(events)
+        self._points = points  # now that their rows are there
         return observation
 
     def safety(self, decision: SafetyDecision) -> None:
@@ -167,14 +169,15 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def _rows(self, step: Step, observation: Observation) -> list[Events]:
-        """Everything of an observation, the step last: a step that is there has all that belongs to it."""
+    def _rows(self, step: Step, observation: Observation) -> tuple[list[Events], dict[str, tuple[int, OperatingPoint]]]:
+        """Everything of an observation, kept with one append; and the operating points with their rows after it."""
         events: list[Events] = []
+        points = dict(self._points)
         changed: list[tuple[str, OperatingPoint]] = []
         first_point = self._log.next_row(Kind.OPERATING_POINTS)
         for role, point in (("requested", step.operating_point), ("applied", observation.applied)):
-            if role not in self._points or not same_point(self._points[role][1], point):
-                self._points[role] = (first_point + len(changed), point)
+            if role not in points or not same_point(points[role][1], point):
+                points[role] = (first_point + len(changed), point)
                 changed.append((role, point))
         if changed:
             events.append((Kind.OPERATING_POINTS, point_rows(observation.begin_ns, changed)))
@@ -183,8 +186,8 @@ class Recorder:
         row = step_row(
             step,
             observation,
-            self._points["requested"][0],
-            self._points["applied"][0],
+            points["requested"][0],
+            points["applied"][0],
             self._log.next_row(Kind.NONCES),
             self._log.next_row(Kind.TELEMETRY),
         )
@@ -192,7 +195,7 @@ class Recorder:
         if time.monotonic() >= self._clock_due_s:
             self._clock_due_s = time.monotonic() + CLOCK_INTERVAL_S
             events.append((Kind.CLOCK, self._clock_row()))
-        return events
+        return events, points
 
     def _clock_row(self) -> pa.RecordBatch:
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)

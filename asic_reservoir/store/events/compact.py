@@ -12,7 +12,6 @@ from asic_reservoir.store.events.catalogue import Catalogue
 from asic_reservoir.store.events.folder import RunFolder
 from asic_reservoir.store.events.kinds import LAYOUTS
 from asic_reservoir.store.events.segment import Segment, SegmentFile, write_segment
-from asic_reservoir.store.facts.identifiers import now_ns
 
 TARGET_ROWS = 2_097_152
 """A segment with half of it or more is left alone."""
@@ -44,7 +43,8 @@ def compact(folder: RunFolder, target_rows: int = TARGET_ROWS) -> Compaction:
             path = folder.segment_path(first.kind, first.first_row, group[-1].end_row)
             try:
                 tables = _tables(folder, group)
-                merged = write_segment(path, first.kind, first.first_row, catalogue.run_id, tables, now_ns())
+                newest = max(segment.created_utc_ns for segment in group)  # merging makes nothing younger
+                merged = write_segment(path, first.kind, first.first_row, catalogue.run_id, tables, newest)
             except DamageError as error:
                 report.skipped.append(str(error))
                 continue

@@ -35,6 +35,7 @@ CATALOGUE = "catalogue.db"
 FORMAT = "asic-reservoir run"
 
 _LOG = re.compile(r"(\d{8})\.(open|wal)")
+_ANY_LOG = re.compile(r"(\d{8})\.(open|wal|damaged)")
 _SEGMENT = re.compile(r"([a-z_]+)-(\d{12})-(\d{12})\.parquet")
 
 
@@ -133,6 +134,11 @@ class RunFolder:
     def logs(self) -> list[Path]:
         """Logs in the order in which they were written."""
         return sorted(path for path in self.path.iterdir() if _LOG.fullmatch(path.name))
+
+    def last_log(self) -> int:
+        """Number of the newest log, a damaged one that was kept included; 0 without any."""
+        matches = [_ANY_LOG.fullmatch(path.name) for path in self.path.iterdir()]
+        return max((int(match[1]) for match in matches if match), default=0)
 
     def log_path(self, number: int, closed: bool = False) -> Path:
         return self.path / f"{number:08d}.{'wal' if closed else 'open'}"

@@ -24,7 +24,7 @@ from asic_reservoir.store.errors import StoreWriteError
 from asic_reservoir.store.events.catalogue import Catalogue
 from asic_reservoir.store.events.damage import Damage
 from asic_reservoir.store.events.files import sync_folder, write_all
-from asic_reservoir.store.events.folder import RunFolder, log_number
+from asic_reservoir.store.events.folder import RunFolder
 from asic_reservoir.store.events.frame import OPENING, Buffer, pack, pack_nonces, pack_table
 from asic_reservoir.store.events.kinds import Kind
 from asic_reservoir.store.events.recover import Recovery, recover
@@ -106,7 +106,7 @@ class EventLog:
             raise
         self._append_lock = threading.Lock()
         self._descriptor = -1
-        self._number = max((log_number(path) for path in folder.path.glob("????????.*")), default=0)
+        self._number = folder.last_log()
         self._opened_s = 0.0
         self._sync_lock = threading.Lock()
         self._unsynced, self._names_unsynced = False, False
@@ -189,7 +189,7 @@ class EventLog:
         self._to_seal.put(None)
         self._sealer.join()
         self._sync()
-        self._seal_left()
+        self._seal_closed()
         self._catalogue.close()
         self._lock.release()
         if self._failed is not None:
@@ -223,7 +223,7 @@ class EventLog:
             raise
 
     def _open(self) -> None:
-        number = self._number + 1
+        self._number = number = self._number + 1  # first: an interrupted attempt does not stand in the way of the next
         path = self.folder.log_path(number)
         opening = json.dumps({"run": self.run_id, "log": number}).encode()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -235,7 +235,7 @@ class EventLog:
             os.close(descriptor)
             path.unlink()
             raise
-        self._number, self._opened_s = number, self._monotonic()
+        self._opened_s = self._monotonic()
         self._mark = _Mark(size, 0, self._mark.following)
         self._descriptor, self._names_unsynced = descriptor, True
 
@@ -252,8 +252,12 @@ class EventLog:
         """Close the log, and hand it to the sealer. The lock is held."""
         if self._descriptor < 0:
             return
-        path = self.folder.log_path(self._number)
-        path.rename(self.folder.log_path(self._number, closed=True))
+        try:
+            self.folder.log_path(self._number).rename(self.folder.log_path(self._number, closed=True))
+        except OSError as error:
+            # what is in it was acknowledged, and is safe; but nothing more is taken
+            self._failed = f"log {self._number}: {error.strerror}"
+            return
         self._retired.append(self._descriptor)  # the next sync takes it along: an append does not wait for the disk
         self._descriptor, self._names_unsynced = -1, True
         self._to_seal.put(self._number)
@@ -263,10 +267,7 @@ class EventLog:
         while not self._stop.wait(self.options.sync_interval_s):
             if self._descriptor >= 0 and self._monotonic() - self._opened_s >= self.options.segment_age_s:
                 with self._append_lock:
-                    try:
-                        self._rotate()
-                    except OSError as error:
-                        self._failed = f"log {self._number}: {error.strerror}"
+                    self._rotate()
             self._sync()
 
     def _sync(self) -> None:
@@ -297,24 +298,21 @@ class EventLog:
             raise
 
     def _seal_all(self) -> None:
-        """Seal closed logs as they come. One that fails is left; the next start seals it."""
-        while (number := self._to_seal.get()) is not None:
-            try:
-                path = self.folder.log_path(number, closed=True)
-                self.damages += seal_log(self.folder, self._catalogue, path)
-            except DataError as error:
-                self._seal_error = error
-            except OSError as error:
-                self._seal_error = StoreWriteError(f"{self.folder.path}: {error.strerror or error}")
+        """Seal closed logs as they come."""
+        while self._to_seal.get() is not None:
+            self._seal_closed()
 
-    def _seal_left(self) -> None:
-        """Try once more what could not be sealed: the disk may have room again."""
+    def _seal_closed(self) -> None:
+        """Seal closed logs in their order. One that fails is tried again with the next; none overtakes another."""
         try:
             for path in self.folder.logs():
-                self.damages += seal_log(self.folder, self._catalogue, path)
+                if path.suffix == ".wal":
+                    self.damages += seal_log(self.folder, self._catalogue, path)
             self._seal_error = None
         except DataError as error:
             self._seal_error = error
+        except OSError as error:
+            self._seal_error = StoreWriteError(f"{self.folder.path}: {error.strerror or error}")
 
 
 def _rows(batch: NonceBatch | pa.RecordBatch) -> int:
