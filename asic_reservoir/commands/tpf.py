@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DEFAULT_RUN = Path("runs/tpf-leak")
 DEFAULT_FILTER = Path("runs/tpf-filter")
-DEFAULT_EVALUATION = Path("runs/tpf-evaluation")
 
 
 class KernelName(StrEnum):
@@ -203,7 +202,7 @@ def evaluate(
         str,
         typer.Argument(metavar="TARGET", help="miner, replay://s9-shares, or a board: twin://bm1366?share_bits=4."),
     ] = "miner",
-    run: Annotated[Path, typer.Option(help="Folder for the report.")] = DEFAULT_EVALUATION,
+    run: Annotated[Path | None, typer.Option(help="Folder for the report; runs/tpf-<target> without it.")] = None,
     filter_: Annotated[Path, typer.Option("--filter", help="Folder of a filter, for the miner.")] = DEFAULT_FILTER,
     jobs: Annotated[int, typer.Option(help="Jobs of 65,536 headers, for the miner.")] = 32,
     windows: Annotated[int, typer.Option(help="Windows, for a board.")] = 1200,
@@ -218,13 +217,15 @@ def evaluate(
     from asic_reservoir.tpf.reports import miner_report, recorded_report, windows_report
 
     progress = _reporter(quiet)
-    if target == "miner":
+    kind = "miner" if target == "miner" else "recording" if target.startswith("replay://") else "windows"
+    folder = run or DEFAULT_RUN.with_name(f"tpf-{kind}")
+    if kind == "miner":
         from asic_reservoir.tpf.training import field_test
 
         policy = FilterPolicy.load(filter_)
         blocks = field_test(policy, jobs, policy.zero_bits, seed, progress=progress)
         report = miner_report(policy, blocks, policy.zero_bits, seed)
-    elif target.startswith("replay://"):
+    elif kind == "recording":
         from asic_reservoir.recording import SHIPPED_NAME, load, shipped
         from asic_reservoir.tpf.recorded import evaluate_recording
 
@@ -238,9 +239,13 @@ def evaluate(
         with open_board(target) as board:
             length_s = window_s or window_for(board, 5, 64)
             settings = WindowSettings(windows=windows, window_s=length_s, plant=plant, seed=seed)
-            result = judge(collect(board, settings, progress), settings)
-        report = windows_report(result)
-    _finish(report, run, output)
+            with _stopping() as interrupted:
+                collected = collect(board, settings, progress, folder, interrupted)
+        if collected is None:
+            typer.echo(f"stopped; the same command goes on from {folder}", err=True)
+            raise typer.Exit(INTERRUPTED)
+        report = windows_report(judge(collected, settings))
+    _finish(report, folder, output)
 
 
 @tpf.command()
@@ -249,13 +254,15 @@ def energy(
     n: Annotated[int, typer.Option(help="Rounds of a hash: 128 for mining, 64 as published.")] = 64,
     keep: Annotated[str, typer.Option(help="Continue probability, an exact decimal.")] = "0.05",
     recall: Annotated[str, typer.Option(help="Share of the shares that go on, an exact decimal.")] = "0.05",
+    joules_per_th: Annotated[str, typer.Option(help="Joules a 10^12 whole hashes; 98 is an Antminer S9.")] = "98",
+    difficulty: Annotated[str, typer.Option(help="Difficulty of a share.")] = "256",
     run: Annotated[Path | None, typer.Option(help="Folder for a report; none is written without it.")] = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
 ) -> None:
     """What a filter saves and what it brings: rounds and shares a joule from k, n, keep rate and recall, exactly."""
     from asic_reservoir.tpf.reports import energy_report
 
-    _finish(energy_report(k, n, keep, recall), run, output)
+    _finish(energy_report(k, n, keep, recall, joules_per_th, difficulty), run, output)
 
 
 def _finish(report: ReportData, folder: Path | None, output: Output) -> None:

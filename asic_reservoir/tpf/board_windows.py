@@ -12,24 +12,31 @@ be found; the physics of the twin knows nothing of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asic_reservoir.board import Board, Detail, NonceFlag, Observation, Origin, Step, Work
+from asic_reservoir.board import Board, Detail, NonceFlag, Observation, Origin, Resumable, Step, Work
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.tpf.accounting import BlockCounts, EnergyEstimate, account
 from asic_reservoir.tpf.curve import Label
 from asic_reservoir.tpf.detectors import Dataset, Split
 from asic_reservoir.tpf.energy import Architecture, EnergyModel
 from asic_reservoir.tpf.predictors import Evaluation, PredictorName, evaluate, make_predictor, scores_of
+from asic_reservoir.tpf.run_folder import RunFolder
 from asic_reservoir.tpf.sha256 import Job, word7_of, zero_bits
 
 NAMES = ("early_nonces", "mean_offset", "offset_std", "first_offset", "chip_temperature_c", "voltage_mv")
 KEEP_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+CHECKPOINT_WINDOWS = 50
+"""Windows between two checkpoints of a run that has a folder."""
 _BOOTSTRAP_BLOCKS = 40
+_KEPT = "windows.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,67 +109,123 @@ def window_for(board: Board, k: int, n: int, early_nonces: float = 12.0) -> floa
     return float(early_nonces * n / k / rate_hz)
 
 
+class _Log:
+    """What was seen in each window so far, as flat arrays that a checkpoint keeps."""
+
+    COLUMNS = ("n_early", "n_nonces", "offsets_s", "bits", "first", "sensors")
+
+    def __init__(self, kept: dict[str, NDArray[Any]] | None) -> None:
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in self.COLUMNS}
+        self.done = 0
+        if kept is not None:
+            self.done = int(kept["n_early"].size)
+            for name in self.COLUMNS:
+                self._parts[name].append(kept[name])
+
+    def add(self, job: Job, seen: Observation, early_s: float) -> None:
+        """Hash the nonces of a window again and keep what the features need."""
+        fresh = seen.nonces.valid & ~seen.nonces.has(NonceFlag.STALE) & ~seen.nonces.has(NonceFlag.DUPLICATE)
+        if (seen.nonces.has(NonceFlag.SYNTHETIC) & fresh).any():
+            raise DataError(f"board {seen.board!r}: nonces of no real header, must hash the header it is given")
+        offset_s = (seen.nonces.time_ns - seen.begin_ns) * 1e-9
+        found = seen.nonces.select(fresh)
+        sensors = [_mean_of_first(seen.telemetry.chip_temperature_c), _mean_of_first(seen.telemetry.voltage_mv)]
+        row = {
+            "n_early": np.array([np.count_nonzero(offset_s < early_s)]),
+            "n_nonces": np.array([len(found)]),
+            "offsets_s": offset_s[offset_s < early_s],
+            "bits": zero_bits(word7_of(job, found.nonce)),
+            "first": offset_s[fresh] < early_s,
+            "sensors": np.array([sensors]),
+        }
+        for name, values in row.items():
+            self._parts[name].append(values)
+        self.done += 1
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything so far, one array a column."""
+        self._parts = {name: [np.concatenate(parts)] for name, parts in self._parts.items()}
+        return {name: parts[0] for name, parts in self._parts.items()}
+
+
+def _mean_of_first(samples: NDArray[np.float64]) -> float:
+    """Mean of the first sample of a sensor over its places; 0 where there is none."""
+    first = samples[:1][np.isfinite(samples[:1])]
+    return float(first.mean()) if first.size else 0.0
+
+
 def collect(
-    board: Board, settings: WindowSettings, progress: Callable[[str, int, int], None] = lambda what, done, total: None
-) -> Windows:
-    """Run the board over ``settings.windows`` jobs.
+    board: Board,
+    settings: WindowSettings,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    folder: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Windows | None:
+    """Run the board over ``settings.windows`` jobs; ``None`` where ``stop`` ended it before.
+
+    With a folder, what was seen is kept there every :data:`CHECKPOINT_WINDOWS` windows and at the end, and a later
+    call goes on from it: a twin from its own state, so bit by bit; a real board with the next job.
 
     Raises:
         DataError: the board gives no nonces of real headers.
+        UsageError: the folder holds a run with other settings.
     """
-    rng = np.random.default_rng(settings.seed)
-    features = np.zeros((settings.windows, len(NAMES)))
-    early, late = np.zeros(settings.windows, np.int64), np.zeros(settings.windows, np.int64)
-    least: int | None = None
-    bits: list[NDArray[np.uint8]] = []
-    first_parts: list[NDArray[np.bool_]] = []
-    observations: list[Observation] = []
-    for index in range(settings.windows):
-        job = Job.random(rng)
-        header = job.prefix + bytes(4)
-        seen = board.step(
-            Step(
-                board.info.nominal,
-                round(settings.window_s * 1e9),
-                Work(header=header, clean=True),
-                Detail.NONCES,
-            )
-        )
-        fresh = seen.nonces.valid & ~seen.nonces.has(NonceFlag.STALE) & ~seen.nonces.has(NonceFlag.DUPLICATE)
-        if (seen.nonces.has(NonceFlag.SYNTHETIC) & fresh).any():
-            raise DataError(f"board {board.info.uri!r}: nonces of no real header, must hash the header it is given")
-        nonces = seen.nonces.select(fresh)
-        bits.append(zero_bits(word7_of(job, nonces.nonce)))
-        first_parts.append(nonces.time_ns - seen.begin_ns < settings.window_s * 1e9 * settings.k / settings.n)
-        observations.append(seen)
-        if bits[-1].size:
-            least = int(bits[-1].min()) if least is None else min(least, int(bits[-1].min()))
-        progress("windows", index + 1, settings.windows)
-    if least is None:
+    if folder is None:
+        return _windows(_fill(board, settings, progress, stop, None), board, settings)
+    described = json.dumps({"board": board.info.uri, **asdict(settings)}, indent=1)
+    with RunFolder(folder, "windows", described) as run:
+        return _windows(_fill(board, settings, progress, stop, run), board, settings)
+
+
+def _fill(
+    board: Board,
+    settings: WindowSettings,
+    progress: Callable[[str, int, int], None],
+    stop: Callable[[], bool],
+    run: RunFolder | None,
+) -> _Log:
+    kept = run.arrays(_KEPT) if run is not None else None
+    snapshot = kept.pop("board") if kept is not None else None
+    log = _Log(kept)
+    if snapshot is not None and snapshot.size and isinstance(board, Resumable):
+        board.restore(snapshot.tobytes())
+
+    def checkpoint() -> None:
+        if run is not None and log.done:
+            state = board.snapshot() if isinstance(board, Resumable) else b""
+            run.keep(_KEPT, {**log.arrays(), "board": np.frombuffer(state, np.uint8)})
+
+    length_ns = round(settings.window_s * 1e9)
+    while log.done < settings.windows and not stop():
+        job = Job.random(np.random.default_rng([settings.seed, log.done]))
+        work = Work(header=job.prefix + bytes(4), clean=True)
+        seen = board.step(Step(board.info.nominal, length_ns, work, Detail.NONCES))
+        log.add(job, seen, settings.window_s * settings.k / settings.n)
+        progress("windows", log.done, settings.windows)
+        if log.done % CHECKPOINT_WINDOWS == 0:
+            checkpoint()
+    checkpoint()
+    return log
+
+
+def _windows(log: _Log, board: Board, settings: WindowSettings) -> Windows | None:
+    if log.done < settings.windows:
+        return None
+    seen = log.arrays()
+    if seen["bits"].size == 0:
         raise DataError(f"board {board.info.uri!r}: no nonce in {settings.windows} windows, must find some")
-    for index, (seen, found, first) in enumerate(zip(observations, bits, first_parts, strict=True)):
-        share = found >= least + settings.good_bits
-        early[index], late[index] = int((share & first).sum()), int((share & ~first).sum())
-        shorter = 1 - settings.plant if late[index] else 1.0
-        features[index] = _features(seen, settings, shorter)
-    return Windows(
-        Dataset.of(features, late > 0, names=NAMES).varying(), early, late, board.info.origin, board.info.uri
-    )
-
-
-def _features(seen: Observation, settings: WindowSettings, shorter: float) -> NDArray[np.float64]:
-    length_s = settings.window_s * settings.k / settings.n
-    offset = (seen.nonces.time_ns - seen.begin_ns) * 1e-9
-    offset = offset[offset < length_s] * shorter
-    if offset.size == 0:
-        offset = np.array([length_s])
-    n_early = np.count_nonzero((seen.nonces.time_ns - seen.begin_ns) * 1e-9 < length_s)
-    telemetry = [seen.telemetry.chip_temperature_c, seen.telemetry.voltage_mv]
-    sensors = [
-        float(column[0][np.isfinite(column[0])].mean()) if np.isfinite(column[:1]).any() else 0.0
-        for column in telemetry
-    ]
-    return np.array([n_early, offset.mean(), offset.std(), offset.min(), *sensors])
+    share = seen["bits"] >= int(seen["bits"].min()) + settings.good_bits
+    window = np.repeat(np.arange(settings.windows), seen["n_nonces"])
+    early = np.bincount(window[share & seen["first"]], minlength=settings.windows)
+    late = np.bincount(window[share & ~seen["first"]], minlength=settings.windows)
+    shorter = np.where(late > 0, 1 - settings.plant, 1.0)
+    nothing = np.array([settings.window_s * settings.k / settings.n])
+    features = np.zeros((settings.windows, len(NAMES)))
+    for index, offset in enumerate(np.split(seen["offsets_s"], np.cumsum(seen["n_early"])[:-1])):
+        values = (offset if offset.size else nothing) * shorter[index]
+        features[index] = [offset.size, values.mean(), values.std(), values.min(), *seen["sensors"][index]]
+    data = Dataset.of(features, late > 0, names=NAMES).varying()
+    return Windows(data, early, late, board.info.origin, board.info.uri)
 
 
 def judge(windows: Windows, settings: WindowSettings) -> WindowResult:

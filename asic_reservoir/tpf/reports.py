@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from asic_reservoir.board import Origin
 from asic_reservoir.provenance import collect
-from asic_reservoir.report.model import Check, Curve, LinePlot, Reference, ReportData, Scalar, Table, Verdict
+from asic_reservoir.report.model import Check, Curve, Figure, LinePlot, Reference, ReportData, Scalar, Table, Verdict
 from asic_reservoir.tpf import energy
 from asic_reservoir.tpf.accounting import BlockCounts, EnergyEstimate, Estimate, account
 from asic_reservoir.tpf.board_windows import WindowResult
 from asic_reservoir.tpf.curve import Label
 from asic_reservoir.tpf.energy import MINING_N, PUBLISHED_K, PUBLISHED_N, Architecture, EnergyModel
-from asic_reservoir.tpf.information import clopper_pearson
+from asic_reservoir.tpf.information import Auc, clopper_pearson
 from asic_reservoir.tpf.leak_report import BOARD
 from asic_reservoir.tpf.policy import FilterPolicy
 from asic_reservoir.tpf.predictors import Evaluation
@@ -80,6 +80,12 @@ def train_report(trained: Trained, settings: TrainSettings) -> ReportData:
         rows=[],
         verdict=Verdict(label=label.value, sentence=sentence),
         settings=flat,
+        figures=[
+            _auc_figure(
+                ["filter", *(e.predictor for e in trained.others if e.auc)],
+                [trained.auc, *(e.auc for e in trained.others if e.auc)],
+            )
+        ],
         tables=[
             Table(
                 title="Predictors on later jobs",
@@ -149,6 +155,7 @@ def miner_report(policy: FilterPolicy, blocks: Sequence[BlockCounts], share_bits
             ],
         ),
         settings=flat,
+        figures=[_break_even(policy.k, MINING_N, first.continue_probability.value, first.recall.value)],
         tables=[_account_table(accounts), published_table()],
         notes=[ASSUMPTIONS, THEOREMS, _WITHHELD, "Intervals: 95 %, jobs drawn again."],
         provenance=collect(seeds=[seed], settings=flat),
@@ -211,6 +218,46 @@ def published_table() -> Table:
     )
 
 
+def _break_even(k: int, n: int, keep: energy.Exact, recall: energy.Exact) -> LinePlot:
+    rates = [i / 50 for i in range(1, 51)]
+    return LinePlot(
+        id="break-even",
+        title="Recall that pays",
+        caption="Above the line a filter brings more shares a joule than none. A score without information lies on the "
+        "diagonal, below the line everywhere but at 1.",
+        x_label="continue probability",
+        y_label="recall",
+        curves=[
+            Curve.of("break-even", rates, [float(energy.break_even_recall(k, n, c)) for c in rates]),
+            Curve.of("no information", rates, rates),
+            Curve.of("this filter", [float(keep)], [float(recall)], style="points"),
+        ],
+    )
+
+
+def _auc_figure(names: Sequence[str], values: Sequence[Auc]) -> LinePlot:
+    x = list(range(1, len(values) + 1))
+    legend = ", ".join(f"{i}: {name}" for i, name in zip(x, names, strict=True))
+    return LinePlot(
+        id="auc",
+        title="AUC of every model",
+        caption=f"Intervals: 95 %, DeLong; 0.5 knows nothing. {legend}.",
+        x_label="model",
+        y_label="AUC",
+        curves=[
+            Curve.of(
+                "AUC",
+                x,
+                [v.value for v in values],
+                low=[v.low for v in values],
+                high=[v.high for v in values],
+                style="line+points",
+            )
+        ],
+        references=[Reference(name="no information", value=0.5)],
+    )
+
+
 def recorded_report(result: RecordedResult, seed: int) -> ReportData:
     """A recording of real shares."""
     honest = [e for e in result.honest if e.auc is not None]
@@ -246,6 +293,12 @@ def recorded_report(result: RecordedResult, seed: int) -> ReportData:
             ],
         ),
         settings=flat,
+        figures=[
+            _auc_figure(
+                ["jitter alone, all shares", *(e.predictor for e in honest)],
+                [result.jitter, *(e.auc for e in honest if e.auc)],
+            )
+        ],
         tables=[
             Table(
                 title="Models on honest labels, later shares",
@@ -281,7 +334,11 @@ def windows_report(result: WindowResult) -> ReportData:
         "seed": s.seed,
     }
     planted = f"A leak of {s.plant:g} was planted by this experiment." if s.plant else "Nothing was planted."
-    tables = [_account_table({"windows one after the other": result.energy})] if result.energy else []
+    tables: list[Table] = []
+    figures: list[Figure] = []
+    if result.energy:
+        tables.append(_account_table({"windows in turn": result.energy}))
+        figures.append(_break_even(s.k, s.n, result.energy.continue_probability.value, result.energy.recall.value))
     return ReportData(
         origin=result.origin,
         board=result.board,
@@ -291,6 +348,7 @@ def windows_report(result: WindowResult) -> ReportData:
         rows=[],
         verdict=Verdict(label=result.label.value, sentence=result.sentence),
         settings=flat,
+        figures=figures,
         tables=tables,
         notes=[
             "The filter only advises: the board works on, so that what would have been missed is counted.",
@@ -302,16 +360,26 @@ def windows_report(result: WindowResult) -> ReportData:
     )
 
 
-def energy_report(k: int, n: int, keep: energy.Exact, recall: energy.Exact) -> ReportData:
-    """The formulas at one point, and over all keep rates."""
+def energy_report(
+    k: int,
+    n: int,
+    keep: energy.Exact,
+    recall: energy.Exact,
+    joules_per_th: energy.Exact = "98",
+    difficulty: energy.Exact = 1,
+) -> ReportData:
+    """The formulas at one point, and over all keep rates; joules at so many a 10^12 whole hashes."""
     value = float(energy.gain(k, n, keep, recall))
     threshold = float(energy.break_even_recall(k, n, keep))
     label = Label.SUPPORTED if value > 1 else Label.NOT_SUPPORTED
-    rates = [i / 50 for i in range(1, 51)]
+    per_hash = energy.exact("joules_per_th", joules_per_th) / 10**12
+    plain = float(ARCHITECTURES["proxy"].joules_per_share(k, n, 1, 1, per_hash, difficulty))
     rows: list[list[Scalar]] = []
     for name, model in ARCHITECTURES.items():
-        rows.append([name, float(model.gain(k, n, keep, recall)), 1 - float(model.energy_per_hash(k, n, keep))])
+        gain, energy_left = float(model.gain(k, n, keep, recall)), float(model.energy_per_hash(k, n, keep))
+        rows.append([name, gain, 1 - energy_left, _finite(plain / gain if gain else math.inf)])
     flat: Settings = {"k": k, "n": n, "continue probability": str(keep), "recall": str(recall)}
+    flat |= {"joules a 10^12 hashes": str(joules_per_th), "difficulty of a share": str(difficulty)}
     return ReportData(
         origin=Origin.SIMULATED,
         board="formulas://tpf",
@@ -327,22 +395,16 @@ def energy_report(k: int, n: int, keep: energy.Exact, recall: energy.Exact) -> R
         ),
         settings=flat,
         figures=[
-            LinePlot(
-                id="break-even",
-                title="Recall that pays",
-                caption="Above the line a filter brings more shares a joule than none. A score without information "
-                "lies on the diagonal, below the line everywhere but at 1.",
-                x_label="continue probability",
-                y_label="recall",
-                curves=[
-                    Curve.of("break-even", rates, [float(energy.break_even_recall(k, n, c)) for c in rates]),
-                    Curve.of("no information", rates, rates),
-                ],
-                references=[Reference(name="this recall", value=float(energy.exact("recall", recall)))],
-            )
+            _break_even(k, n, energy.exact("keep", keep), energy.exact("recall", recall)),
         ],
         tables=[
-            Table(title="By architecture", columns=["joules assume", "shares a joule", "energy left out"], rows=rows),
+            Table(
+                title="By architecture",
+                columns=["joules assume", "shares a joule, relative", "energy left out", "joules a share"],
+                rows=rows,
+                caption=f"Without a filter a share of difficulty {difficulty} takes {plain:.6g} J at {joules_per_th} J "
+                "a 10^12 hashes.",
+            ),
             published_table(),
         ],
         notes=[ASSUMPTIONS, THEOREMS],

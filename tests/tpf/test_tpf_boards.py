@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from asic_reservoir.board import NonceBatch, NonceFlag, Origin
+from asic_reservoir.board import Board, NonceBatch, NonceFlag, Origin
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.recording import shipped
 from asic_reservoir.registry import open_board
-from asic_reservoir.tpf.board_windows import WindowResult, WindowSettings, collect, judge, window_for
+from asic_reservoir.tpf.board_windows import WindowResult, Windows, WindowSettings, collect, judge, window_for
 from asic_reservoir.tpf.curve import Label
 from asic_reservoir.tpf.predictors import PredictorName
 from asic_reservoir.tpf.recorded import RecordedResult, evaluate_recording
@@ -72,10 +74,16 @@ def test_published_windows() -> None:
     assert data.features[0] == pytest.approx([2, 0.2, 0.1])
 
 
+def windows_of(board: Board, settings: WindowSettings) -> Windows:
+    found = collect(board, settings)
+    assert found is not None
+    return found
+
+
 def run(plant: float, windows: int) -> WindowResult:
     settings = WindowSettings(windows=windows, plant=plant)
     with open_board(URI) as board:
-        return judge(collect(board, settings), settings)
+        return judge(windows_of(board, settings), settings)
 
 
 @pytest.mark.slow
@@ -96,8 +104,8 @@ def test_a_planted_leak_is_found_and_nothing_else_is() -> None:
 def test_the_plant_is_the_experiments_and_not_the_twins() -> None:
     """The board gives the same nonces, and the shares are the same; only the features differ."""
     with open_board(URI) as board, open_board(URI) as same:
-        plain = collect(board, WindowSettings(windows=100, window_s=0.5))
-        planted = collect(same, WindowSettings(windows=100, window_s=0.5, plant=0.5))
+        plain = windows_of(board, WindowSettings(windows=100, window_s=0.5))
+        planted = windows_of(same, WindowSettings(windows=100, window_s=0.5, plant=0.5))
     assert np.array_equal(plain.late_shares, planted.late_shares)
     assert np.array_equal(plain.early_shares, planted.early_shares)
     column = plain.data.names.index("mean_offset")
@@ -105,6 +113,23 @@ def test_the_plant_is_the_experiments_and_not_the_twins() -> None:
     assert np.array_equal(differs, plain.late_shares > 0)
     count = plain.data.names.index("early_nonces")
     assert np.array_equal(plain.data.features[:, count], planted.data.features[:, count])
+
+
+def test_stopped_windows_go_on_bit_by_bit(tmp_path: Path) -> None:
+    settings = WindowSettings(windows=100, window_s=0.5)
+    with open_board(URI) as board:
+        whole = windows_of(board, settings)
+    found, starts = None, 0
+    while found is None:
+        asked = iter([False] * 37 + [True] * 100)
+        with open_board(URI) as board:
+            found = collect(board, settings, folder=tmp_path / "run", stop=lambda it=asked: next(it))  # type: ignore[misc]
+        starts += 1
+    assert starts == 3
+    assert np.array_equal(found.data.features, whole.data.features)
+    assert np.array_equal(found.late_shares, whole.late_shares)
+    with open_board(URI) as board, pytest.raises(UsageError, match="holds a run with other settings"):
+        collect(board, WindowSettings(windows=101, window_s=0.5), folder=tmp_path / "run")
 
 
 def test_window_fits_the_rate() -> None:
