@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asic_reservoir.arms import Plan, run_seed
 from asic_reservoir.board import (
     Board,
     BoardInfo,
@@ -36,14 +37,20 @@ from asic_reservoir.board import (
     Work,
     WorkMode,
 )
+from asic_reservoir.drive import Hooks
+from asic_reservoir.edges import find_edges
+from asic_reservoir.encoding import EncodingSettings, reach_of
 from asic_reservoir.errors import AsicReservoirError, BusyError, DataError, NotFoundError, SafetyError
 from asic_reservoir.registry import open_board
+from asic_reservoir.run_report import build_report
+from asic_reservoir.run_settings import RunSettings
 from asic_reservoir.store.documents import board_document, parse_board
 from asic_reservoir.store.errors import DamageError, StoreWriteError
 from asic_reservoir.store.events import Kind, LogOptions, RunFolder, RunReader, sensor_series, verify
 from asic_reservoir.store.player import open_run
 from asic_reservoir.store.recorder import Recorder, SafetyDecision, record
 from asic_reservoir.store.transfer import export_run, import_run
+from asic_reservoir.tasks import open_task
 
 CHIPS = 3
 
@@ -419,3 +426,29 @@ def test_an_interrupt_closes_the_board(tmp_path: Path) -> None:
     assert bench.closed == 1
     with open_run(tmp_path / "run") as replay:
         assert len(list(replay.play())) == 1
+
+
+@pytest.mark.slow
+def test_a_run_and_its_replay_give_the_same_report_to_the_last_digit(tmp_path: Path) -> None:
+    """Edges, three arms, readout, controls, figures: everything that a report says, from a twin and from its record."""
+    settings = RunSettings(board="twin://s9?seed=2", seeds=1, steps=240, encoding="frequency", curve=False, lags=3)
+    series = open_task(settings.task).generate(0, settings.steps)
+
+    def report(board: Board) -> dict[str, Any]:
+        encoding = EncodingSettings(
+            name="frequency", mode="monologue", n_lags=3, n_slots=1, step_s=1.0, difficulty=None
+        )
+        edges = find_edges(board, reach_of(encoding))
+        plan = Plan(settings, encoding, board.info, edges, None, None)
+        result = run_seed(plan, 0, board, Hooks())
+        made: dict[str, Any] = build_report(plan, series, [result], [], board).model_dump(mode="json")
+        made["provenance"].pop("created")
+        return made
+
+    with record(open_board(settings.board), tmp_path / "run") as recorder:
+        first = report(recorder)
+    with open_board(f"replay://{tmp_path}/run") as replay:
+        assert json.dumps(report(replay), sort_keys=True) == json.dumps(first, sort_keys=True)
+    export_run(tmp_path / "run", tmp_path / "run.zip")
+    with open_board(f"replay://{tmp_path}/run.zip") as replay:
+        assert json.dumps(report(replay), sort_keys=True) == json.dumps(first, sort_keys=True)
