@@ -101,7 +101,7 @@ def reach_of(settings: EncodingSettings) -> float:
 class Encoder:
     """Steps for one run: one board, one mask, one input.
 
-    ``scaled_input`` is the input in [-1, 1], shape (n_steps,).
+    ``scaled_input`` is the input in [-1, 1], shape (n_steps,) or (n_steps, n_inputs).
 
     Raises:
         UsageError: the board cannot do what the encoding asks for.
@@ -114,10 +114,8 @@ class Encoder:
         edges: EdgeMap | None,
         scaled_input: FloatArray,
         mask_seed: int,
-        raw_input: FloatArray | None = None,
     ) -> None:
         self._settings, self._info, self._edges = settings, info, edges
-        self._raw = scaled_input if raw_input is None else raw_input
         self.channels = _channels(settings.name, info)
         """Number of things that can be set apart from each other."""
         rng = np.random.default_rng(np.random.SeedSequence([mask_seed, 0x3A5C]))

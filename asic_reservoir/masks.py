@@ -40,13 +40,19 @@ class Mask:
         return float(np.abs(self.weights).sum(axis=1).max())
 
     def drive(self, scaled_input: FloatArray) -> FloatArray:
-        """Drive of every node at every step, shape (n_steps, n_nodes), for an input in [-1, 1] of shape (n_steps,).
+        """Drive of every node at every step, shape (n_steps, n_nodes), for an input in [-1, 1].
 
-        Inputs before the start count as 0.
+        Of an input of several columns, (n_steps, n_inputs), node k hears column k % n_inputs. Inputs before the start
+        count as 0.
         """
-        padded = np.concatenate([np.zeros(self.n_lags - 1), scaled_input])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self.n_lags)[:, ::-1]
-        return np.asarray(windows @ self.weights.T)
+        columns = scaled_input[:, None] if scaled_input.ndim == 1 else scaled_input
+        padded = np.concatenate([np.zeros((self.n_lags - 1, columns.shape[1])), columns])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.n_lags, axis=0)[:, :, ::-1]
+        drive = np.empty((len(columns), len(self.weights)))
+        for column in range(columns.shape[1]):
+            nodes = slice(column, None, columns.shape[1])
+            drive[:, nodes] = windows[:, column] @ self.weights[nodes].T
+        return drive
 
     @classmethod
     def pairs(cls, rng: np.random.Generator, n_nodes: int, n_lags: int) -> Mask:
