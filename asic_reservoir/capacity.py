@@ -226,3 +226,74 @@ def transfer(first_run: FloatArray, second_run: FloatArray, target: FloatArray, 
         readout = RidgeReadout(selection="blocks", gap=gap).fit(first_run[split.train_rows], target[split.train_rows])
         predictions, wanted = readout.predict(second_run[split.test_rows]), target[split.test_rows]
     return Score(nrmse(predictions, wanted), predictions, wanted, float(readout.alpha_))
+
+
+def effective_rank(replicas: FloatArray) -> int:
+    """Directions in which states move by more than their noise.
+
+    Eigenvalues of the covariance of the mean over replicas that exceed the largest eigenvalue of what differs between
+    replicas. An absolute cut would count the noise: copies of one state have rank 1, whatever noise is on them.
+
+    With steps as rows it is the number of usable states; with one end state for each of many different input streams it
+    is the kernel rank, and with end states of nearly equal streams the generalisation rank, which should be low
+    (Legenstein & Maass, Neural Netw. 20 (2007) 323).
+
+    Args:
+        replicas: (n_replicas, n_rows, n_states): the same inputs at least twice.
+
+    Raises:
+        DataError: fewer than two replicas or rows.
+    """
+    if replicas.ndim != 3 or replicas.shape[0] < 2 or replicas.shape[1] < 2:
+        raise DataError(f"replicas: shape {replicas.shape}, must be (2 or more replicas, 2 or more rows, n_states)")
+    n_replicas, n_rows, _ = replicas.shape
+    mean = replicas.mean(axis=0)
+    moving = mean - mean.mean(axis=0)
+    noise = (replicas - mean).reshape(n_replicas * n_rows, -1)
+    with single_thread():
+        signal = np.linalg.eigvalsh(moving.T @ moving / n_rows)
+        floor = np.linalg.eigvalsh(noise.T @ noise / ((n_replicas - 1) * n_rows))[-1] / n_replicas
+    # the largest eigenvalue of noise over few rows exceeds its variance by (1 + √(states / rows))² (Marchenko, Pastur)
+    edge = floor * (1.0 + np.sqrt(replicas.shape[2] / n_rows)) ** 2
+    return int(np.sum(signal > max(edge, 1e-12 * signal[-1])))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FadingMemory:
+    """How two runs forget that their inputs once differed."""
+
+    distance: FloatArray
+    """(n_steps,): |x - x'| / |x| after the inputs have become equal."""
+    time_constant: float
+    """Steps in which the distance falls by e; infinite where it does not fall."""
+    floor: float
+    """Distance of the last quarter: noise, or what is never forgotten."""
+
+
+def fading_memory(first: FloatArray, second: FloatArray, equal_from: int) -> FadingMemory:
+    """Test of the echo-state property on two runs whose inputs are equal from step ``equal_from`` on.
+
+    Args:
+        first: (n_steps, n_states).
+        second: (n_steps, n_states).
+        equal_from: First step with equal inputs; at least 8 steps must follow.
+
+    Raises:
+        DataError: different shapes, or too few steps after ``equal_from``.
+    """
+    if first.shape != second.shape or first.ndim != 2 or not 0 <= equal_from <= len(first) - 8:
+        raise DataError(
+            f"runs {first.shape} and {second.shape}, equal from {equal_from}: must both be (n_steps, n_states) "
+            "with 8 or more steps of equal input"
+        )
+    centre = first.mean(axis=0)
+    gap = np.linalg.norm(first[equal_from:] - second[equal_from:], axis=1)
+    size = float(np.sqrt(np.mean(np.sum((first - centre) ** 2, axis=1))))
+    distance = gap / size if size > 0 else gap
+    floor = float(np.median(distance[-(len(distance) // 4) :]))
+    above = np.flatnonzero(distance <= 2.0 * floor)
+    n_fit = int(above[0]) if above.size else len(distance)
+    if n_fit < 2:
+        return FadingMemory(distance, 0.0 if n_fit == 0 else 1.0, floor)
+    slope = float(np.polyfit(np.arange(n_fit), np.log(distance[:n_fit]), 1)[0])
+    return FadingMemory(distance, -1.0 / slope if slope < 0 else float("inf"), floor)

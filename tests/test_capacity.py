@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from asic_reservoir.baselines import delay_line
-from asic_reservoir.capacity import LagFunctions, capacities, consistency, noise_threshold, transfer
+from asic_reservoir.capacity import (
+    LagFunctions,
+    capacities,
+    consistency,
+    effective_rank,
+    fading_memory,
+    noise_threshold,
+    transfer,
+)
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.evaluation import Split
 from asic_reservoir.tasks import open_task
@@ -81,6 +89,42 @@ def test_transfer_is_lost_when_the_offset_moves() -> None:
     run = delay_line(series.input, 20)
     assert transfer(run, run, series.target, split).nrmse < 0.5
     assert transfer(run, run + 0.3, series.target, split).nrmse > 2.0
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-2, 1e-1])
+def test_effective_rank_does_not_count_noise(noise: float) -> None:
+    """Fifty copies of three signals: rank 3 at any noise, where a cut at a fixed value counts fifty."""
+    generator = np.random.default_rng(0)
+    signal = generator.normal(size=(2000, 3)) @ generator.normal(size=(3, 50))
+    replicas = signal + noise * generator.normal(size=(10, 2000, 50))
+    assert effective_rank(replicas) == 3
+    assert np.linalg.matrix_rank(replicas[0]) == 50
+
+
+def test_effective_rank_of_noise_alone_is_about_nothing() -> None:
+    ranks = [effective_rank(np.random.default_rng(seed).normal(size=(10, 1000, 20))) for seed in range(20)]
+    assert np.mean(ranks) < 0.5
+    with pytest.raises(DataError, match="replicas"):
+        effective_rank(np.zeros((1, 10, 3)))
+
+
+def test_fading_memory_finds_the_time_constant_and_what_is_never_forgotten() -> None:
+    generator = np.random.default_rng(0)
+    drive = generator.normal(size=(400, 6))
+    runs = []
+    for start in (-5.0, 5.0):
+        x, states = np.full(6, start), []
+        for step in drive:
+            x = np.exp(-1 / 12) * x + step
+            states.append(x)
+        runs.append(np.array(states))
+    forgot = fading_memory(*runs, equal_from=0)
+    assert forgot.time_constant == pytest.approx(12.0, rel=1e-3)
+    noisy = [run + 0.01 * generator.normal(size=run.shape) for run in runs]
+    assert fading_memory(*noisy, equal_from=0).time_constant == pytest.approx(12.0, rel=0.15)
+    assert fading_memory(*noisy, equal_from=0).floor < 0.02
+    apart = generator.normal(size=(2, 400, 6))
+    assert fading_memory(apart[0], apart[1], equal_from=0).floor > 1.0
 
 
 def test_what_does_not_fit_is_named() -> None:
