@@ -29,6 +29,7 @@ from asic_reservoir.board import (
 )
 from asic_reservoir.errors import AsicReservoirError, SafetyError, TimeoutExpiredError, UsageError
 from drivers.clock import BoardClock
+from drivers.guard import Guard
 from firmware_bridge.announcement import Announcement
 from firmware_bridge.lbry.stratum import LbryNotify
 from firmware_bridge.stratum.handshake import Exchange, HandshakeLedger
@@ -126,6 +127,7 @@ class StratumBoard:
         """Nonces that came between two steps and belong to none."""
         self.verdicts: Counter[str] = Counter()
         self._closed = False
+        self._guard: Guard | None = None
         self._samples: deque[Sample] = deque(maxlen=4096)
         self._sampled_at = time.monotonic()
         self._sample_error = ""
@@ -165,6 +167,9 @@ class StratumBoard:
         self._info.limits.check(step.operating_point)
         self._check_work(step.work)
         self._apply(step.operating_point)
+        if not self.server.connected:
+            with contextlib.suppress(TimeoutExpiredError):
+                self._explain_silence()
         self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
         before = self._read_sample()
         link = self.server.link_number
@@ -191,12 +196,26 @@ class StratumBoard:
             return
         self._closed = True
         self._stop_sampling.set()
+        safe = False
         try:
-            self._make_safe()
+            self._make_safe_within(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
+            safe = True
         finally:
             self._sampler.join(10.0)
             self.server.close()
-            self._release()
+            self._release(safe)
+
+    def _make_safe_within(self, seconds: float) -> None:
+        """A board that restarts just now is waited for."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self._make_safe()
+                return
+            except TimeoutExpiredError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def __enter__(self) -> Self:
         return self
@@ -377,7 +396,8 @@ class StratumBoard:
         """Wait for the miner to come back, then tell that the step cannot be trusted."""
         self.handshake.give_up()
         gone = self.clock.now_ns()
-        self._explain_silence()
+        with contextlib.suppress(TimeoutExpiredError):  # not even its web page answers: it restarts
+            self._explain_silence()
         self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
         away = (self.clock.now_ns() - gone) * 1e-9
         raise TimeoutExpiredError(
@@ -453,6 +473,11 @@ class StratumBoard:
         """Put the board into its safe state."""
         raise NotImplementedError
 
-    def _release(self) -> None:
-        """Close the family's own links."""
-        raise NotImplementedError
+    def _release(self, safe: bool) -> None:
+        """Close the family's own links; where the board could not be made safe, its guard goes on trying."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            if safe:
+                guard.release()
+            else:
+                guard.abandon()

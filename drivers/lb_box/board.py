@@ -52,7 +52,10 @@ class GoldshellClient:
     def token(self) -> str:
         """The same on all units; it guards nothing."""
         if not self._token:
-            self._token = parse_token(self._paced("GET", login_path(self._user, self._password), None, {}).body)
+            answer = self._paced("GET", login_path(self._user, self._password), None, {})
+            if answer.status >= 400:
+                raise ServerError(f"Goldshell login of {self._user!r}: status {answer.status}, must be let in")
+            self._token = parse_token(answer.body)
         return self._token
 
     def fetch(self, method: str, path: str, body: bytes | None = None) -> HttpAnswer:
@@ -102,7 +105,6 @@ class LbBoxBoard(StratumBoard):
     ) -> None:
         super().__init__(info, announcement=link.announcement, host=host, listen=listen, stratum_port=stratum_port)
         self._link, self._client, self._host, self._api_port = link, client, host, api_port
-        self._guard: Guard | None = None
         try:
             self._found: Settings = parse_settings(client.fetch("GET", "/mcb/setting").body)
             json = {"Content-Type": "application/json", "Authorization": f"Bearer {client.token}"}
@@ -116,7 +118,7 @@ class LbBoxBoard(StratumBoard):
         except BaseException:
             self._stop_sampling.set()
             self.server.close()
-            self._release()
+            self._release(safe=False)
             raise
 
     def _take_over(self, address: str) -> None:
@@ -185,9 +187,8 @@ class LbBoxBoard(StratumBoard):
         for pool in self._pools:
             self._client.fetch("PUT", "/mcb/newpool", encode_new_pool(pool))
 
-    def _release(self) -> None:
-        if self._guard is not None:
-            self._guard.release()
+    def _release(self, safe: bool) -> None:
+        super()._release(safe)
         self._link.close()
 
     def _explain_silence(self) -> None:

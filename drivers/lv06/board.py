@@ -64,7 +64,6 @@ class Lv06Board(StratumBoard):
         super().__init__(info, announcement=link.announcement, host=host, listen=listen, stratum_port=stratum_port)
         self._link, self._host = link, host
         self._log: LogReader | None = None
-        self._guard: Guard | None = None
         self._sightings: OrderedDict[Key, list[int]] = OrderedDict()
         self.recovered = 0
         """Nonces that the log did not show and a submit did."""
@@ -84,7 +83,7 @@ class Lv06Board(StratumBoard):
         except BaseException:
             self._stop_sampling.set()
             self.server.close()
-            self._release()
+            self._release(safe=False)
             raise
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -171,9 +170,8 @@ class Lv06Board(StratumBoard):
                 self._device.restart()
         self._applied = OperatingPoint(frequency_mhz=485.0, voltage_mv=1200.0, difficulty=self._applied.difficulty)
 
-    def _release(self) -> None:
-        if self._guard is not None:
-            self._guard.release()
+    def _release(self, safe: bool) -> None:
+        super()._release(safe)
         if self._log is not None:
             self._log.close()
         self._link.close()

@@ -50,7 +50,6 @@ class S9Board(StratumBoard):
     ) -> None:
         super().__init__(info, announcement=announcement, host=host, listen=listen, stratum_port=stratum_port)
         self._control, self._link = control, link
-        self._guard: Guard | None = None
         try:
             requests = control.guard_requests()
             if requests:
@@ -65,7 +64,7 @@ class S9Board(StratumBoard):
         except BaseException:
             self._stop_sampling.set()
             self.server.close()
-            self._release()
+            self._release(safe=False)
             raise
 
     def _apply(self, point: OperatingPoint) -> None:
@@ -121,9 +120,8 @@ class S9Board(StratumBoard):
         """The configuration as it was found."""
         self._control.restore()
 
-    def _release(self) -> None:
-        if self._guard is not None:
-            self._guard.release()
+    def _release(self, safe: bool) -> None:
+        super()._release(safe)
         if self._link is not None:
             self._link.close()
 

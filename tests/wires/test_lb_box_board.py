@@ -1,0 +1,54 @@
+"""LB-Box: driver against emulated box over HTTP, port 4028 and LBRY Stratum."""
+
+import contextlib
+
+import httpx2
+import pytest
+
+from asic_reservoir.board import OperatingPoint, Origin, Step, Work, WorkMode
+from asic_reservoir.errors import LimitError, ServerError, UsageError
+from asic_reservoir.registry import open_board
+from drivers.lb_box.board import LbBoxBoard
+from drivers.lb_box.emulated import EmulatedLbBox
+
+SECOND = 1_000_000_000
+
+
+def board_of(device: EmulatedLbBox, **options: str) -> LbBoxBoard:
+    extra = "".join(f"&{name}={value}" for name, value in options.items())
+    board = open_board(f"lb-box://127.0.0.1:{device.http_port}?api_port={device.api_port}&listen=127.0.0.1{extra}")
+    assert isinstance(board, LbBoxBoard)
+    return board
+
+
+def test_a_fragile_box_survives_our_driver_and_not_a_rude_client() -> None:
+    with EmulatedLbBox(speed=5, seed=1, fragile=True) as device:
+        with board_of(device) as board:
+            assert (board.info.origin, board.info.algorithm) == (Origin.SIMULATED, "lbry")
+            seen = board.step(Step(OperatingPoint(frequency_mhz=600.0), 5 * SECOND))
+            expected = 5 * 12 * board.info.chip_rate_hz(600.0)
+            assert 0.5 * expected < seen.counts.valid.sum() < expected + 5 * expected**0.5
+            assert device.settings.active.frequency_mhz == 600
+            assert device.settings.manual
+            answered = board.step(Step(OperatingPoint(), 60 * SECOND, Work(WorkMode.HANDSHAKE), until_nonces=4))
+            assert board.handshake.exchanges == 4
+            assert answered.counts.valid.sum() >= 4
+            with pytest.raises(UsageError, match="regulates its own fans"):
+                board.step(Step(OperatingPoint(fan_percent=50.0), SECOND))
+            with pytest.raises(UsageError, match="must be left at 410"):
+                board.step(Step(OperatingPoint(voltage_mv=400.0), SECOND))
+            with pytest.raises(LimitError):
+                board.step(Step(OperatingPoint(frequency_mhz=900.0), SECOND))
+            assert set(board.verdicts) <= {"accepted", "stale", "duplicate"}
+        assert not device.settings.manual
+        assert device.pools == ()
+        assert device.crashes == 0
+        with httpx2.Client() as rude, contextlib.suppress(httpx2.HTTPError):
+            for _ in range(30):
+                rude.get(f"http://127.0.0.1:{device.http_port}/mcb/status")
+        assert device.crashes == 1
+
+
+def test_a_wrong_password_is_named() -> None:
+    with EmulatedLbBox(speed=5) as device, pytest.raises(ServerError, match="login of 'admin': status 401"):
+        board_of(device, password="wrong")

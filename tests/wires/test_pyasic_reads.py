@@ -1,0 +1,67 @@
+"""An independent client: pyasic finds and reads the emulated S9 and AxeOS boards on the ports of real ones."""
+
+import asyncio
+import socket
+import warnings
+
+import pytest
+
+from drivers.lv06.emulated import EmulatedLv06
+from drivers.s9.emulated import EmulatedS9
+from firmware_bridge.axeos import Generation
+
+pytest.importorskip("pyasic", reason="the extra 'scan' is not installed")
+
+
+def need_low_ports() -> None:
+    """pyasic knows no other ports than 80 and 4028."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.21", 80))
+        except OSError as error:
+            pytest.skip(f"port 80 of 127.0.0.21: {error.strerror}")
+
+
+def read(host: str):
+    """``get_miner`` and ``get_data``."""
+    import pyasic
+
+    async def both():
+        miner = await pyasic.get_miner(host)
+        return miner, None if miner is None else await miner.get_data()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own
+        return asyncio.run(both())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_pyasic_reads_an_emulated_s9() -> None:
+    need_low_ports()
+    with EmulatedS9(host="127.0.0.21", http_port=80, api_port=4028, speed=5):
+        miner, data = read("127.0.0.21")
+    assert type(miner).__name__ == "BMMinerS9"
+    assert (data.make, data.model) == ("AntMiner", "S9")
+    assert [board.chips for board in data.hashboards] == [63, 63, 63]
+    assert data.api_ver == "3.1"
+    assert all(30 < board.temp < 110 and 30 < board.chip_temp < 110 for board in data.hashboards)
+    assert data.uptime is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_pyasic_reads_emulated_axeos_boards_of_both_generations() -> None:
+    need_low_ports()
+    with EmulatedLv06(host="127.0.0.22", port=80, speed=5):
+        miner, data = read("127.0.0.22")
+    assert type(miner).__name__ == "BitAxeUltra"
+    assert data.hostname == "bitaxe"
+    assert data.fw_ver == "v2.10.0"
+    assert data.hashboards[0].chips == 1
+    assert data.wattage > 0
+    with EmulatedLv06(host="127.0.0.23", port=80, generation=Generation.STOCK, speed=5):
+        miner, data = read("127.0.0.23")
+    assert type(miner).__name__ == "LuckyMiner"  # its generic handler: it has no class for the LV06
+    assert data.fw_ver == "v2.1.8"
+    assert data.uptime is not None
