@@ -170,6 +170,8 @@ class SerialDevice:
         self._stop_read, self._stop_write = os.pipe()
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self.skipped_s = 0.0
+        """Time in which the device stood still because this machine did not keep up with its speed."""
 
     def _plug(self) -> None:
         self.data, self.control = Pty(self._links[0]), Pty(self._links[1])
@@ -227,7 +229,8 @@ class SerialDevice:
                 if now >= next_tick:
                     self.on_tick(next_tick)
                     next_tick += tick_ns
-                    if now - next_tick > 50 * tick_ns:  # this machine slept: do not run after it
+                    if now - next_tick > 50 * tick_ns:  # this machine is too slow or slept: do not run after it
+                        self.skipped_s += (now - next_tick) * 1e-9
                         next_tick = now
                 self.on_events(now)
                 for frame in self.line.take_due(monotonic_raw_ns()):

@@ -37,6 +37,7 @@ _SETTLE_S = 3.0
 """Clocks that ramp in the firmware have arrived after this, for the usual changes."""
 _EDGE_STEPS = 5
 """Bisections at a voltage, after which the points around the edge are repeated."""
+_QUIET_DIFFICULTY = 256
 _THERMAL_SKIP_S = 3.0
 """Die and package settle within seconds; the fit is of the heatsink behind them."""
 
@@ -49,6 +50,8 @@ class Effort:
     rate_nonces: int = 400
     edge_nonces: int = 250
     edge_voltages: int = 3
+    edge_rest_s: float = 120.0
+    """At every new voltage the board first rests so long at a low clock: the edge moves with temperature."""
     thermal_s: float = 300.0
     thermal_samples: int = 60
     timestamp_nonces: int = 400
@@ -249,7 +252,8 @@ class Calibrator:
     def _thermal(self) -> ThermalResult | None:
         """Warm at the nominal point, then the lowest clock, and watch it cool."""
         effort, limits = self._effort, self._info.limits.frequency_mhz
-        self._ask(effort.thermal_s, frequency_mhz=self._nominal_mhz)
+        quiet = _QUIET_DIFFICULTY if self._info.ticket_mask_settable else self._difficulty  # nonces are no use here
+        self._ask(effort.thermal_s, frequency_mhz=self._nominal_mhz, difficulty=quiet)
         times, temperatures = [], []
         begin = None
         for index in range(effort.thermal_samples):
@@ -260,6 +264,7 @@ class Calibrator:
             if math.isfinite(degrees_c):
                 times.append((int(seen.telemetry.time_ns[-1]) - begin) * 1e-9)
                 temperatures.append(degrees_c)
+        self._ask(_SHORTEST_S, difficulty=self._difficulty)
         moments, degrees = np.array(times), np.array(temperatures)
         late = moments > _THERMAL_SKIP_S
         fit = fit_cooling(moments[late], degrees[late]) if late.any() else None
@@ -316,7 +321,7 @@ class Calibrator:
         limits = self._info.limits.frequency_mhz
         low, high = max(limits.low, 0.5 * self._nominal_mhz), limits.high
         self._ask(_SHORTEST_S, frequency_mhz=low)  # clock down before voltage down, whatever the driver does
-        self._ask(_SHORTEST_S, voltage_mv=voltage_mv)
+        self._ask(self._effort.edge_rest_s, voltage_mv=voltage_mv)
         clocks: list[float] = []
         wrong: list[NDArray[np.float64]] = []
         total: list[NDArray[np.float64]] = []

@@ -29,12 +29,16 @@ from drivers.emulated_adapter import (
     I2cDevice,
 )
 from drivers.emulated_physics import DevicePhysics
+from drivers.emulated_search import find_nonce
 from drivers.emulated_serial import TICK_S, Faults, SerialDevice
 from firmware_bridge.bm13xx.bm1366 import NonceReply, encode_reply, nonce_at
 from firmware_bridge.bm13xx.jobs import HeaderJob
+from firmware_bridge.bm13xx.sha256_compiled import midstate
 from firmware_bridge.regulators import ds4432u, emc2101, ina260, tps546
 
 _SUB_CORES = 8
+_FREE_BITS, _FREE_BITS_OF_CHAIN = 0xFFFFFF01, 0xFFFF0100
+"""Bits of a nonce that carry no core; and no address either."""
 _INTERNAL_BELOW_DIE_C = emc2101.INTERNAL_OFFSET_C
 
 
@@ -99,6 +103,7 @@ class EmulatedBm1366(SerialDevice):
             ds4432u.ADDRESS if regulator == "ds4432u" else tps546.ADDRESS: self.regulator,
         }
         self.adapter = Adapter(protocol, devices, self._set_reset, self._core_mv)
+        find_nonce(midstate(bytes(64)), (0, 0, 0), 0, _FREE_BITS, 1, True, 1)  # compiled before time begins to count
         super().__init__(faults or Faults(), data_link, control_link)
 
     # -- sensors --------------------------------------------------------------------------------------------------
@@ -217,20 +222,23 @@ class EmulatedBm1366(SerialDevice):
 
     def _search(self, job: HeaderJob, chip: int, core: int, field: int, valid: bool) -> tuple[int, int]:
         """Nonce and version field of that core whose hash has the zero bits its difficulty asks for, or has not."""
-        free_bits = 25 if len(self.chain.chips) == 1 else 17  # a chain spends eight bits on the chip's address
-        place = self.chain.chips[chip].address << 17 if free_bits == 17 else 0
-        limit = 1 << 256 - self._needed_bits
+        alone = len(self.chain.chips) == 1  # a chain spends eight bits on the chip's address
+        fixed = nonce_at(core, 0 if alone else self.chain.chips[chip].address << 17)
+        free = _FREE_BITS if alone else _FREE_BITS_OF_CHAIN
         while True:
             version_field = field & 0xFFFF & self.chain.version_mask >> 13
             header = job.header(0, version_field << 13)
-            first, middle = hashlib.sha256(header[:64]), header[64:76]
-            for _ in range(1 << free_bits):
-                nonce = nonce_at(core, place | self._random.getrandbits(free_bits))
-                state = first.copy()
-                state.update(middle + struct.pack("<I", nonce))
-                digest = hashlib.sha256(state.digest()).digest()
-                if (int.from_bytes(digest, "little") < limit) == valid:
-                    return nonce, version_field
+            nonce = find_nonce(
+                midstate(header[:64]),
+                struct.unpack("<III", header[64:76]),
+                fixed,
+                free,
+                self._needed_bits,
+                valid,
+                self._random.getrandbits(32),
+            )
+            if nonce is not None:
+                return nonce, version_field
             field += _SUB_CORES
 
     def _excess(self, job: HeaderJob, nonce: int, version_bits: int) -> int:

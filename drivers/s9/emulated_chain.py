@@ -18,8 +18,8 @@ from asic_reservoir.errors import DataError
 from asic_reservoir.twin.spec import S9, TwinSpec
 from drivers.emulated_adapter import Adapter, NackError
 from drivers.emulated_physics import DevicePhysics
+from drivers.emulated_search import find_nonce
 from drivers.emulated_serial import TICK_S, Faults, SerialDevice
-from drivers.s9.emulated_search import find_nonce
 from firmware_bridge.bm13xx.bm1387 import RegisterReply, WorkReply, encode_reply, nonce_at
 from firmware_bridge.bm13xx.commands import ChainInactive, Command, ReadRegister, SetAddress, WriteRegister
 from firmware_bridge.bm13xx.jobs import MidstateJob
@@ -301,6 +301,8 @@ class EmulatedHashboard(SerialDevice):
         bits = self.proof_bits + self.difficulty.bit_length() - 1
         tail = (work.root_tail, work.ntime, work.nbits)
         nonce = find_nonce(work.midstates[index], tail, fixed, _FREE_BITS, bits, valid, self._random.getrandbits(32))
+        if nonce is None:
+            return
         reply = WorkReply(nonce, 0, (work.job_id + index) & 0x7F)
         if self._observer is not None:
             self._observer(work, reply)

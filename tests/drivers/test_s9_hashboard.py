@@ -18,8 +18,8 @@ from asic_reservoir.board import Board, Detail, OperatingPoint, Origin, Step, Wo
 from asic_reservoir.errors import AsicReservoirError, LimitError, TimeoutExpiredError, UsageError
 from asic_reservoir.headers import sha256d
 from asic_reservoir.registry import open_board
+from drivers.emulated_search import find_nonce
 from drivers.s9.emulated_chain import EmulatedHashboard
-from drivers.s9.emulated_search import find_nonce
 from drivers.s9.own_board import S9Hashboard
 from firmware_bridge.bm13xx.bm1387 import WorkReply
 from firmware_bridge.bm13xx.jobs import MidstateJob
@@ -59,6 +59,7 @@ def test_nonces_are_found_from_the_midstate_on() -> None:
     tail = tuple(int.from_bytes(header[at : at + 4], "little") for at in (64, 68, 72))
     for valid in (True, False):
         nonce = find_nonce(midstate(header[:64]), tail, 0x29 << 24, 0x80FFFF03, 8, valid, 5)  # type: ignore[arg-type]
+        assert nonce is not None
         digest = int.from_bytes(sha256d(header + nonce.to_bytes(4, "little")), "little")
         assert (digest < 1 << 248) is valid
         assert nonce >> 24 & 0x7F == 0x29

@@ -1,7 +1,4 @@
-"""Nonces of a midstate job with as many zero bits as asked for, found by hashing from the midstate on.
-
-``hashlib`` cannot begin at a midstate.
-"""
+"""Nonces for emulated chips: hashed from the midstate on until the hash has the zero bits that were asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from numba import njit
 
 from firmware_bridge.bm13xx.sha256_compiled import START, K, compress, swapped
 
-_TRIES = 1 << 22
+_TRIES = 1 << 20
 
 
 @njit(cache=True)
@@ -38,14 +35,16 @@ def _search(midstate, tail, fixed, free, zero_bits, valid, seed, start, constant
         state[:] = start
         compress(state, words, constants)
         if ((swapped(state[7]) >> shift) == 0) == valid:
-            return nonce
-    return fixed
+            return np.int64(nonce)
+    return np.int64(-1)
 
 
 def find_nonce(
     midstate: tuple[int, ...], tail: tuple[int, int, int], fixed: int, free: int, zero_bits: int, valid: bool, seed: int
-) -> int:
+) -> int | None:
     """A nonce ``fixed | (anything & free)`` whose hash has ``zero_bits`` leading zero bits, or, not ``valid``, has not.
+
+    None where a million tries found none.
 
     Args:
         midstate: state words H0..H7.
@@ -54,7 +53,7 @@ def find_nonce(
         seed: of the search.
     """
     words = np.array([int.from_bytes(word.to_bytes(4, "little")) for word in tail], np.uint32)
-    return int(
+    found = int(
         _search(
             np.array(midstate, np.uint32),
             words,
@@ -68,3 +67,4 @@ def find_nonce(
             _TRIES,
         )
     )
+    return None if found < 0 else found
