@@ -52,7 +52,7 @@ def verdict(
     Args:
         rows: NRMSE of each seed by row name; needs ``constant``, ``input``, ``host_lags_50``, ``silicon``,
             ``host_silicon``; ``decoupled`` and ``shuffled`` are checked where present, and a run without them stays
-            undecided; ``silicon_present_only`` adds what is said of the silicon's own memory.
+            undecided; ``silicon_present_only`` and ``host_nvar`` add to the sentence.
         rules: Decision rules.
         published: A published score to set beside the result in the sentence.
         memoryless_floor: The best that any channel without memory can score on this task, where known.
@@ -91,14 +91,14 @@ def verdict(
             SUPPORTED,
             f"Supported: the silicon changes the error of the host's 50-tap delay line by {effect} (to "
             f"{means['host_silicon'].mean:.3f} from {means['host_lags_50'].mean:.3f}, {n_seeds} seeds)"
-            f"{_own_memory(rows, means, rules)}.",
+            f"{_own_memory(rows, means, rules)}{_products(means)}.",
         )
     if difference.low > -rules.margin:
         return say(NOT_SUPPORTED, f"Not supported: {_what_it_is(means, rules, published, memoryless_floor)} {effect}.")
     return say(
         UNDECIDED,
         f"Undecided: with the silicon the error of the host's 50-tap delay line changes by {effect}, an interval "
-        f"that holds both no change and more than the margin of {rules.margin:g}; more seeds or steps would decide.",
+        f"that holds both less and more than the margin of {rules.margin:g}; more seeds or steps would decide.",
     )
 
 
@@ -108,14 +108,17 @@ def _own_memory(rows: Mapping[str, Sequence[float]], means: Mapping[str, Interva
         return ""
     alone, present = means["silicon_present_only"].mean, means["input"].mean
     gain = paired_difference(rows["silicon_present_only"], rows["input"], rules.level)
+    compared = f"; driven with u[t] only it scores {alone:.3f} against {present:.3f} for u[t]"
     if gain.high < -rules.margin:
-        return (
-            f"; driven with u[t] only it scores {alone:.3f} against {present:.3f} for u[t], which is memory of its own"
-        )
-    return (
-        f"; driven with u[t] only it scores {alone:.3f} against {present:.3f} for u[t], so the memory is the "
-        "encoding's and the silicon's share is the nonlinearity"
-    )
+        return f"{compared}, which is memory of its own"
+    if gain.low > -rules.margin:
+        return f"{compared}, so the memory is the encoding's and the silicon's share is the nonlinearity"
+    return f"{compared}, which leaves open whether it has memory of its own"
+
+
+def _products(means: Mapping[str, Interval]) -> str:
+    """A host that may multiply its lags is a stronger peer than the delay line: its score belongs beside the claim."""
+    return f"; a host that multiplies its lags scores {means['host_nvar'].mean:.3f}" if "host_nvar" in means else ""
 
 
 def _what_it_is(

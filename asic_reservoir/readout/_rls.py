@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 FloatArray = NDArray[np.float64]
+MOST_UNCERTAINTY = 1e3
+"""Times its start value that the uncertainty of a weight may grow to while its state does not move."""
 
 
 class RecursiveLeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -87,7 +89,14 @@ class RecursiveLeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):  #
         rows = np.empty((len(x), x.shape[1] + 1))
         rows[:, :-1] = x
         rows[:, -1] = 1.0
-        before = _update(self._inverse, self._weights, rows, np.ascontiguousarray(targets), float(self.forgetting))
+        before = _update(
+            self._inverse,
+            self._weights,
+            rows,
+            np.ascontiguousarray(targets),
+            float(self.forgetting),
+            MOST_UNCERTAINTY / self.delta,
+        )
         self.n_rows_ += len(x)
         weights = self._weights[0] if self._flat else self._weights
         self.coef_ = weights[..., :-1].copy()
@@ -95,25 +104,35 @@ class RecursiveLeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):  #
         return np.asarray(before)
 
 
+@njit(cache=True)
+def _symmetric_product(lower: FloatArray, x: FloatArray) -> FloatArray:
+    """Of a symmetric matrix, given by its lower triangle, and a vector."""
+    product = np.zeros(len(x))
+    for i in range(len(x)):
+        product[i] += lower[i, i] * x[i]
+        for j in range(i):
+            product[i] += lower[i, j] * x[j]
+            product[j] += lower[i, j] * x[i]
+    return product
+
+
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _update(
-    inverse: FloatArray, weights: FloatArray, rows: FloatArray, targets: FloatArray, forgetting: float
+    inverse: FloatArray, weights: FloatArray, rows: FloatArray, targets: FloatArray, forgetting: float, ceiling: float
 ) -> FloatArray:
     """Rank-1 updates of the inverse correlation matrix P (lower triangle only) and the weights, in place.
 
     The downdate of step t and the product P x of step t + 1 read the same matrix: done in one pass over its lower
     triangle, a step costs one reading and writing of half a matrix.
+
+    With forgetting, the uncertainty P[i, i] of a state that does not move (a chip that is off) grows without end, and
+    takes the others with it once it overflows: at ``ceiling`` it is scaled back, which keeps P positive definite.
     """
     n_steps, n = rows.shape
     n_targets = len(weights)
     before = np.empty((n_steps, n_targets))
     gain = np.zeros(n)
-    product = np.zeros(n)
-    for i in range(n):
-        for j in range(i + 1):
-            product[i] += inverse[i, j] * rows[0, j]
-        for j in range(i):
-            product[j] += inverse[i, j] * rows[0, i]
+    product = _symmetric_product(inverse, rows[0])
     for t in range(n_steps):
         denominator = forgetting
         for i in range(n):
@@ -130,6 +149,7 @@ def _update(
                 weights[k, i] += step * gain[i]
         following = rows[min(t + 1, n_steps - 1)]
         product[:] = 0.0
+        above = False
         for i in range(n):
             scaled = gain[i] / denominator
             own = following[i]
@@ -142,4 +162,12 @@ def _update(
                 product[j] += value * own
             row[i] = (row[i] - scaled * gain[i]) / forgetting
             product[i] += collected + row[i] * own
+            above = above or row[i] > ceiling
+        if above:
+            for i in range(n):
+                if inverse[i, i] > ceiling:
+                    shrink = np.sqrt(0.1 * ceiling / inverse[i, i])
+                    inverse[i, : i + 1] *= shrink
+                    inverse[i:, i] *= shrink
+            product = _symmetric_product(inverse, following)
     return before

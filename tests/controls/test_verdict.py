@@ -36,7 +36,14 @@ def test_whose_memory_it_was_is_said_in_the_same_sentence() -> None:
     assert encoded.label == SUPPORTED
     assert "the memory is the encoding's" in encoded.sentence
     own = verdict(rows(silicon_present_only=(0.70, 0.010)))
-    assert "memory of its own" in own.sentence
+    assert "which is memory of its own" in own.sentence
+    unclear = rows()
+    unclear["silicon_present_only"] = list(0.86 - 0.05 * SPREAD)
+    assert "leaves open" in verdict(unclear).sentence
+
+
+def test_a_host_that_multiplies_is_named_beside_the_claim() -> None:
+    assert "a host that multiplies its lags scores 0.158" in verdict(rows(host_nvar=(0.158, 0.01))).sentence
 
 
 def test_the_published_setting_is_a_channel_without_memory() -> None:
