@@ -3,6 +3,7 @@
 .PHONY: help demo check test bench lean lock clean
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 USER_STAMP := $(VENV)/.installed
@@ -35,10 +36,10 @@ check: $(DEV_STAMP) ## the quick part of the tests: style, types, layers, unit t
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow and not service"
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow and not service"
 
 test: check ## every test, the Lean check included
-	$(BIN)/pytest -m "slow or service"
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "slow or service"
 
 bench: $(DEV_STAMP) ## what is measured side by side; never fails on time
 	$(BIN)/python -m tests.benchmarks
