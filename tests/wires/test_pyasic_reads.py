@@ -6,8 +6,10 @@ import warnings
 
 import pytest
 
+from asic_reservoir.errors import UsageError
 from drivers.lv06.emulated import EmulatedLv06
 from drivers.s9.emulated import EmulatedS9
+from drivers.scan import scan_network
 from firmware_bridge.axeos import Generation
 
 pytest.importorskip("pyasic", reason="the extra 'scan' is not installed")
@@ -65,3 +67,26 @@ def test_pyasic_reads_emulated_axeos_boards_of_both_generations() -> None:
     assert type(miner).__name__ == "LuckyMiner"  # its generic handler: it has no class for the LV06
     assert data.fw_ver == "v2.1.8"
     assert data.uptime is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_scan_finds_boards_and_tells_the_emulated_ones() -> None:
+    need_low_ports()
+    with (
+        EmulatedS9(host="127.0.0.25", http_port=80, api_port=4028, firmware="braiins", speed=5),
+        EmulatedLv06(host="127.0.0.26", port=80, speed=5),
+    ):
+        found = {board.where: board for board in scan_network("127.0.0.24/30")}
+    assert {where: board.uri for where, board in found.items()} == {
+        "127.0.0.25": "s9://127.0.0.25",
+        "127.0.0.26": "lv06://127.0.0.26",
+    }
+    assert all(board.simulated for board in found.values())
+
+
+def test_a_network_that_is_none_is_named() -> None:
+    with pytest.raises(UsageError, match=r"network: '192\.168\.1', must look like"):
+        scan_network("192.168.1")
+    with pytest.raises(UsageError, match="must be at most 65536"):
+        scan_network("10.0.0.0/8")
