@@ -49,9 +49,9 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ig
 
     >>> import numpy as np
     >>> states = np.random.default_rng(0).normal(size=(500, 3))
-    >>> readout = RidgeReadout().fit(states, states @ [1.0, 2.0, 0.0] + 5.0)
+    >>> readout = RidgeReadout().fit(states, states @ [1.0, 2.0, 3.0] + 5.0)
     >>> np.round(readout.coef_, 3).tolist(), round(readout.intercept_, 3)
-    ([1.0, 2.0, 0.0], 5.0)
+    ([1.0, 2.0, 3.0], 5.0)
     """
 
     def __init__(
