@@ -115,12 +115,13 @@ def accuracies(source: random.Random) -> Iterator[str]:
     for states, observations in ((2, 2), (2, 5), (3, 4)):
         rows = [[source.randrange(1, 60) for _ in range(observations)] for _ in range(states)]
         total = sum(map(sum, rows))
-        guess = [max(range(states), key=lambda i, j=j: rows[i][j]) for j in range(observations)]
+        guess = [max((row[j], -i) for i, row in enumerate(rows))[1] * -1 for j in range(observations)]
         accuracy = Fraction(sum(rows[guess[j]][j] for j in range(observations)), total)
         baseline = Fraction(max(map(sum, rows)), total)
         columns = [sum(row[j] for row in rows) for j in range(observations)]
         cells = ((rows[i][j], sum(rows[i]), columns[j]) for i in range(states) for j in range(observations))
-        distance = sum(abs(Fraction(cell, total) - Fraction(row * column, total**2)) for cell, row, column in cells) / 2
+        gaps = (abs(Fraction(cell, total) - Fraction(row * column, total**2)) for cell, row, column in cells)
+        distance = sum(gaps, Fraction(0)) / 2
         joint = f"(Joint.ofCounts {states} {observations} (table {rows}) (by decide +kernel))"
         rule = f"(fun j => ({guess} : List Nat)[j]?.getD 0)"
         yield example(f"accuracy {joint} {rule} = {rational(accuracy)}")
