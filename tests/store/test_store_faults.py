@@ -289,6 +289,13 @@ def test_a_flipped_bit_is_found_and_costs_no_more_than_its_block(where: str, sou
         if where == "log":  # the header of the last frame may be what was hit: then nothing says which rows it had
             tail = range(436_000, 440_000) if report.damages[0].end == len(data) else None
         check_the_rest(folder, tail)
+        if where == "log":
+            lock = folder.lock()
+            recovery = recover(folder)
+            lock.release()
+            assert [(d.begin, d.end) for d in recovery.damages] == [(d.begin, d.end) for d in report.damages]
+            assert (folder.path / "00000001.damaged").exists()
+            check_the_rest(folder, tail)
 
 
 def test_a_truncated_file_is_found(sound: RunFolder, tmp_path: Path) -> None:
