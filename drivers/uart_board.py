@@ -31,11 +31,13 @@ from asic_reservoir.board import (
 from asic_reservoir.errors import AsicReservoirError, SafetyError, TimeoutExpiredError, UsageError
 from drivers.clock import BoardClock
 from drivers.guard import Guard, Plan
+from firmware_bridge.clocks import TimeLine, monotonic_raw_ns
 from firmware_bridge.serial_port import LinkError
 
 _SILENT_FROM = 20
 """A step that should have brought so many nonces and brought no byte asks whether the chips still live."""
 _POLL_S = 0.05
+_TRIPLE_EVERY_NS = 5_000_000_000
 
 
 class Row(NamedTuple):
@@ -83,6 +85,8 @@ class UartBoard(ABC):
         self.between_steps = 0
         """Nonces that came while no step was running; they belong to no observation."""
         self.reconnects = 0
+        self.time_line = TimeLine()
+        """Clock triples, taken at opening and every few seconds of stepping: they put this board's times on others'."""
         self._connect()
         self._info = self._describe()
 
@@ -253,6 +257,8 @@ class UartBoard(ABC):
         point = self._point.merged(step.operating_point)
         self._apply(point)
         self._point = point
+        if monotonic_raw_ns() - self.time_line.triples[-1].monotonic_raw_ns > _TRIPLE_EVERY_NS:
+            self.time_line.record()
         while self._pump(0.0):
             pass
         self.between_steps += len(self._take_rows())

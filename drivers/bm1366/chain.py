@@ -17,13 +17,15 @@ from firmware_bridge.bm13xx.pll import bm1366_pll, bm1366_register, ramp_mhz, so
 from firmware_bridge.bm13xx.registers import (
     Bm1366Register,
     address_interval,
+    baud_of_divider,
     bm1366_ticket_mask,
     fast_uart,
     hash_counting_number,
+    uart_divider,
     version_rolling,
 )
 from firmware_bridge.bm13xx.stream import Bm1366Replies
-from firmware_bridge.serial_port import SerialPort
+from firmware_bridge.serial_port import LinkError, SerialPort
 
 RESET_MHZ = 50.0
 """Clock of a chip out of reset."""
@@ -32,6 +34,7 @@ _VERSION_MASK = 0x1FFFE000
 _CHIP_ID = 0x1366
 _ANSWER_S = 1.0
 _READ_TRIES = 3
+_BAUD_TOLERANCE = 0.02
 _BAUD_SETTLE_S = 0.05
 """Around a change of baud the line may carry garbage."""
 
@@ -140,12 +143,23 @@ class Chain:
         self.send(WriteRegister(Bm1366Register.FAST_UART, fast_uart(self._fast_baud)))
         self.port.drain()
         time.sleep(_BAUD_SETTLE_S)
-        self.port.set_baud(self._fast_baud)
+        self._listen_fast()
         time.sleep(_BAUD_SETTLE_S)
         self.port.discard_input()
         self.replies.flush()
         self.read(Bm1366Register.CHIP_ID, wanted=self.n_chips)
         self.frequency_mhz = [RESET_MHZ] * self.n_chips
+
+    def _listen_fast(self) -> None:
+        """The rate that the chip's divider really makes where the adapter can, else the round one of the firmwares."""
+        exact = round(baud_of_divider(uart_divider(self._fast_baud)))
+        try:
+            self.port.set_baud(exact)
+            if abs(self.port.actual_baud / exact - 1.0) < _BAUD_TOLERANCE:
+                return
+        except LinkError:  # the adapter refuses odd rates
+            pass
+        self.port.set_baud(self._fast_baud)
 
     def _check_identities(self, identities: list[RegisterReply]) -> None:
         for reply in identities:

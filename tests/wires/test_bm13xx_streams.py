@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asic_reservoir.errors import UsageError
@@ -44,6 +44,7 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize(("parser", "values", "encode"), FAMILIES)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_pieces_do_not_matter(parser: type[StreamParser], values, encode, data) -> None:  # type: ignore[no-untyped-def]
     sent = data.draw(st.lists(values, max_size=8))
@@ -58,6 +59,7 @@ def test_pieces_do_not_matter(parser: type[StreamParser], values, encode, data) 
 
 
 @pytest.mark.parametrize(("parser", "values", "encode"), FAMILIES)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_bytes_end_in_values_and_counts(parser: type[StreamParser], values, encode, data) -> None:  # type: ignore[no-untyped-def]
     pieces = data.draw(st.lists(st.binary(max_size=40) | values.map(encode), max_size=8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asic_reservoir.errors import DataError, LimitError, UsageError
@@ -113,6 +113,7 @@ messages = st.sampled_from(list(pic16.Command)).flatmap(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(messages, max_size=5))
 def test_pic16_messages_come_back_byte_by_byte(sent: list[pic16.Message]) -> None:
     parser = pic16.Parser()

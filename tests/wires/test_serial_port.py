@@ -8,12 +8,14 @@ import sys
 import time
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from asic_reservoir.board import TimestampSource
-from asic_reservoir.errors import BusyError, NotFoundError
+from asic_reservoir.errors import BusyError, NotFoundError, UsageError
 from firmware_bridge.clocks import ClockTriple, TimeLine, monotonic_raw_ns, read_triple
+from firmware_bridge.i2c import LinuxI2c
 from firmware_bridge.serial_port import Chunk, LinkError, SerialPort, line_speed
 
 
@@ -89,9 +91,27 @@ def test_a_pulled_cable_is_an_error_after_the_last_bytes() -> None:
             port.write(b"x")
 
 
-def test_a_device_that_is_not_there() -> None:
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such device"):
         SerialPort("/dev/does-not-exist", 115_200)
+    with pytest.raises(NotFoundError, match="no such device"):
+        LinuxI2c("/dev/i2c-does-not-exist")
+    no_adapter = tmp_path / "i2c"
+    no_adapter.write_bytes(b"")
+    bus = LinuxI2c(str(no_adapter))
+    for transfer in (lambda: bus.write(0x48, b"x"), lambda: bus.read(0x48, 1), lambda: bus.write_read(0x48, b"x", 1)):
+        with pytest.raises(LinkError, match="I2C part 48"):
+            transfer()
+    bus.close()
+    bus.close()
+
+
+def test_a_modem_line_that_is_not_there(pty: tuple[int, str]) -> None:
+    with SerialPort(pty[1], 115_200) as port:
+        with pytest.raises(UsageError, match="'rts' or 'dtr'"):
+            port.set_modem_line("cts", True)
+        with pytest.raises(LinkError, match="rts"):
+            port.set_modem_line("rts", True)
 
 
 def test_clock_triples_put_a_kernel_stamp_on_the_board_s_line() -> None:
