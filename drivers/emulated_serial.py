@@ -11,6 +11,7 @@ import heapq
 import os
 import random
 import select
+import signal
 import threading
 import tty
 from dataclasses import dataclass, field
@@ -292,3 +293,19 @@ class SerialDevice:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def run_in_foreground(device: SerialDevice) -> None:
+    """Until Ctrl-C or SIGTERM; the device's links are gone afterwards."""
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        device.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        device.close()

@@ -42,7 +42,7 @@ def bm1366(
     Prints the board URI to use and runs until interrupted.
     """
     from drivers.bm1366.emulated import EmulatedBm1366
-    from drivers.emulated_serial import Faults
+    from drivers.emulated_serial import Faults, run_in_foreground
 
     faults = Faults(corrupt=corrupt, drop=drop, duplicate=duplicate, ignore_voltage=ignore_voltage)
     device = EmulatedBm1366(
@@ -60,9 +60,4 @@ def bm1366(
     extra = "".join(f"&{name}={value:g}" for name, value, usual in changed if value != usual)
     path, control = Path(device.data.path).absolute(), Path(device.control.path).absolute()
     typer.echo(f"bm1366://{path}?control={control}{extra}")
-    try:
-        device.run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        device.close()
+    run_in_foreground(device)

@@ -31,7 +31,7 @@ def s9_chain(
     Prints the board URI to use and runs until interrupted.
     """
     from asic_reservoir.errors import UsageError
-    from drivers.emulated_serial import Faults
+    from drivers.emulated_serial import Faults, run_in_foreground
     from drivers.s9.emulated_chain import EmulatedHashboard
 
     if chips % 3:
@@ -49,9 +49,4 @@ def s9_chain(
     extra = "".join(f"&{name}={value:g}" for name, value, usual in changed if value != usual)
     path, control = Path(device.data.path).absolute(), Path(device.control.path).absolute()
     typer.echo(f"s9-chain://{path}?control={control}{extra}")
-    try:
-        device.run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        device.close()
+    run_in_foreground(device)
