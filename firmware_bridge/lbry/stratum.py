@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from asic_reservoir.errors import DataError
-from asic_reservoir.headers import DIFFICULTY_ONE_LBRY, merkle_root, swap_words
+from asic_reservoir.headers import DIFFICULTY_ONE_LBRY, swap_words
 from firmware_bridge.fields import as_hex, as_list, load_object
 from firmware_bridge.lbry.pow import pack_header, pow_hash
 from firmware_bridge.stratum.lines import decode, notify_params, read_notify
 from firmware_bridge.stratum.messages import Answer, Message, MessageId, Notify
+from firmware_bridge.stratum.work import root_of
 
 CLAIM_TRIE_AT = 2
 """Index of the claim-trie root among the parameters of ``mining.notify``."""
@@ -74,8 +75,7 @@ class LbryWork:
         """Merkle root in header order, 32 bytes."""
         root = self._roots.get(extranonce2)
         if root is None:
-            notify = self.job.notify
-            root = merkle_root(notify.coinbase1, self.extranonce1, extranonce2, notify.coinbase2, notify.branches)
+            root = root_of(self.job.notify, self.extranonce1, extranonce2)
             if len(self._roots) >= _MAX_ROOTS:
                 self._roots.clear()
             self._roots[extranonce2] = root

@@ -7,7 +7,7 @@ from hashlib import sha256
 from struct import Struct
 from typing import ClassVar, Protocol
 
-from asic_reservoir.headers import DIFFICULTY_ONE, merkle_root
+from asic_reservoir.headers import DIFFICULTY_ONE, sha256d
 from firmware_bridge.stratum.messages import Notify
 
 DEFAULT_VERSION_MASK = 0x1FFFE000
@@ -58,8 +58,7 @@ class Sha256dWork:
         """Merkle root in header order, 32 bytes."""
         root = self._roots.get(extranonce2)
         if root is None:
-            job = self.notify
-            root = merkle_root(job.coinbase1, self.extranonce1, extranonce2, job.coinbase2, job.branches)
+            root = root_of(self.notify, self.extranonce1, extranonce2)
             if len(self._roots) >= _MAX_ROOTS:
                 self._roots.clear()
             self._roots[extranonce2] = root
@@ -74,6 +73,14 @@ class Sha256dWork:
     def hash_value(self, extranonce2: bytes, ntime: int, nonce: int, version_bits: int = 0) -> int:
         header = self.header(extranonce2, ntime, nonce, version_bits)
         return int.from_bytes(sha256(sha256(header).digest()).digest(), "little")
+
+
+def root_of(notify: Notify, extranonce1: bytes, extranonce2: bytes) -> bytes:
+    """:func:`asic_reservoir.headers.merkle_root` for branches that were checked when the job was read."""
+    root = sha256d(notify.coinbase1 + extranonce1 + extranonce2 + notify.coinbase2)
+    for branch in notify.branches:
+        root = sha256(sha256(root + branch).digest()).digest()
+    return root
 
 
 def extranonce2_of(counter: int, size: int) -> bytes:
