@@ -31,7 +31,7 @@ from asic_reservoir.run_settings import RunSettings, with_preset
 from asic_reservoir.tasks import open_task
 
 Progress = Callable[[int, int, str], None]
-CURVE_SECONDS = (1.0, 3.0, 30.0, 100.0, 600.0)
+CURVE_SECONDS = (1.0, 3.0, 60.0, 600.0)
 """Step lengths of the curve of error against nonces, beside the run's own: 17 to 10,000 nonces a chip on an S9."""
 CURVE_SEEDS = 3
 ESN_SEEDS = (2**31 - 2, 2**31 - 1)
@@ -162,12 +162,11 @@ def _tuned_esn(plan: Plan) -> NoisyEsn:
     split = Split.of(min(plan.settings.steps, ESN_STEPS), plan.settings.washout)
     task = open_task(plan.settings.task)
     draws = [task.generate(seed, min(plan.settings.steps, ESN_STEPS)) for seed in ESN_SEEDS]
-    n_nodes = max(plan.info.n_counters * plan.encoding.n_slots, 1)
     with single_thread():
         return tune_esn(
             [(draw.input, draw.target) for draw in draws],
             split,
-            n_nodes=n_nodes,
+            n_nodes=plan.info.n_counters,
             mean_count=plan.mean_count,
             input_range=draws[0].input_range,
             n_trials=ESN_TRIALS,

@@ -24,6 +24,7 @@ ROW_ORDER = (
     "host_lags_50",
     "host_nvar",
     "poisson_twin",
+    "poisson_same_drive",
     "esn_same_noise",
     "decoupled",
     "shuffled",
@@ -35,6 +36,7 @@ ROW_ORDER = (
     "difference",
 )
 MORE_WORDS = {
+    "poisson_same_drive": "The same masks into counters that are linear: the encoding's memory without the error edge.",
     "silicon_monologue": "The same run without feedback: the board's answer does not go back into the next job.",
     "silicon_constant_input": "The same run with a constant word in every job: whatever it scores is not the input.",
 }
@@ -163,12 +165,14 @@ def _figures(
     if first.capacity:
         lags = np.arange(len(next(iter(first.capacity.values()))))
         made.append(figures.capacity(lags, first.capacity, first.capacity_threshold))
-    made.append(
-        figures.lag_error(
-            np.array(LAG_ERROR_LAGS),
-            {name: np.mean([r.lag_error[name] for r in results], axis=0) for name in first.lag_error},
+    if first.lag_error:
+        scored = [r.lag_error for r in results if r.lag_error]
+        made.append(
+            figures.lag_error(
+                np.array(LAG_ERROR_LAGS),
+                {name: np.mean([curves[name] for curves in scored], axis=0) for name in first.lag_error},
+            )
         )
-    )
     if curve:
         made.append(_budget(plan, results, curve))
     if first.record is not None:

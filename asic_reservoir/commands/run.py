@@ -31,7 +31,7 @@ def run(
     ] = "auto",
     mode: Annotated[str, typer.Option(help="constant, monologue or dialogue.")] = "monologue",
     lags: Annotated[int, typer.Option(help="Past inputs that the encoding mixes; 1 sees u[t] only.")] = 20,
-    slots: Annotated[int, typer.Option(help="Time slots of a step, each with a mask of its own.")] = 1,
+    slots: Annotated[int, typer.Option(help="Time slots of a step, each with a mask of its own.")] = 2,
     difficulty: Annotated[int | None, typer.Option(help="Share filter; the board's own if left out.")] = None,
     observables: Annotated[
         str, typer.Option(help="Comma-separated: counts, valid, board, thermal, response.")

@@ -22,6 +22,7 @@ from asic_reservoir.run_settings import RunSettings
 
 SHORT = RunSettings(board="twin://s9?seed=1", seeds=2, steps=600, curve=False)
 CONTRACT = {
+    "poisson_same_drive",
     "constant",
     "input",
     "host_lags_10",
