@@ -178,7 +178,7 @@ class EmulatedHashboard(SerialDevice):
         self.adapter = Adapter(1, {pic16.address(hashboard): self.pic}, lambda high: None, lambda: 0.0)
         self.chips = [EmulatedBm1387() for _ in range(n_chips)]
         self._parser = Bm1387Commands()
-        self._works: deque[tuple[int, MidstateJob]] = deque(maxlen=8)
+        self._works: deque[tuple[int, MidstateJob]] = deque(maxlen=16)
         self._events: list[tuple[int, int, int, int, bool]] = []
         self._order = 0
         self.sent_nonces = 0
@@ -313,8 +313,8 @@ class EmulatedHashboard(SerialDevice):
             self.line.send(frame, at_ns + round(self._random.expovariate(50.0) / self.speed * 1e9))
 
     def _work_at(self, time_ns: int) -> MidstateJob | None:
-        """The work that was the newest at that time."""
+        """The work that was the newest at that time; the oldest that is remembered where this machine is late."""
         for since, work in reversed(self._works):
             if since <= time_ns:
                 return work
-        return None
+        return self._works[0][1] if self._works else None
