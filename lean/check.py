@@ -68,14 +68,15 @@ class Checker:
 
     def text(self, name: str, text: str, compiled: Path | None = None) -> Outcome:
         """Check a text on its own, under a file of the given name; keep the compiled module where asked to."""
-        source = self._build / f"{name}.lean"
-        source.write_text(text, encoding="utf-8")
-        target = compiled or self._build / f"{name}.olean"
+        file = Path(*name.split(".")).with_suffix(".lean")
+        (self._build / file).write_text(text, encoding="utf-8")
+        target = compiled or self._build / file.with_suffix(".olean")
+        target.unlink(missing_ok=True)
         environment = os.environ | {"LEAN_PATH": f"{self._tools.library}:{self._build}"}
         began = time.monotonic()
         try:
             done = subprocess.run(
-                self._tools.command("-DwarningAsError=true", "-o", str(target), str(source)),
+                self._tools.command("-DwarningAsError=true", "-o", str(target), str(file)),
                 cwd=self._build,  # the program leaves a profile where it runs
                 env=environment,
                 capture_output=True,
@@ -86,19 +87,16 @@ class Checker:
             return Outcome(False, f"{name}: not done within {SECONDS_A_FILE} s", time.monotonic() - began)
         said = f"{done.stdout}\n{done.stderr}"
         accepted = done.returncode == 0 and target.exists()
-        return Outcome(accepted, "" if accepted else _messages(said, name), time.monotonic() - began)
+        return Outcome(accepted, "" if accepted else _messages(said, str(file)), time.monotonic() - began)
 
 
-def _messages(said: str, name: str) -> str:
+def _messages(said: str, file: str) -> str:
     """Lean's own messages, without the traces of the WebAssembly build."""
     lines = said.splitlines()
-    first = next((i for i, line in enumerate(lines) if f"{name}.lean:" in line and "error" in line), None)
+    first = next((i for i, line in enumerate(lines) if line.startswith(f"{file}:") and "error" in line), None)
     if first is None:
-        return f"{name}: Lean stopped: {' | '.join(lines[-5:])}"
-    wanted = [line for line in lines[first:] if not line.startswith("[DEBUG:")]
-    return "\n".join(
-        line[line.index(f"{name}.lean:") :] if f"{name}.lean:" in line else line for line in wanted
-    ).rstrip()
+        return f"{file}: Lean stopped: {' | '.join(lines[-5:])}"
+    return "\n".join(line for line in lines[first:] if not line.startswith("[DEBUG:")).rstrip()
 
 
 def check_modules(checker: Checker, modules: Iterable[Module], jobs: int) -> list[str]:

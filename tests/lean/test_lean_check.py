@@ -43,13 +43,15 @@ def test_another_loader_is_not_patched_by_guess() -> None:
 def test_messages_are_lean_s_own() -> None:
     said = (
         "[DEBUG:F] Input file content (first 200 chars): error\nimport A\n[DEBUG:N] x\n"
-        "/tmp/b/A.lean:3:4: error: no\n[DEBUG:N] y\n⊢ 1 = 2"
+        "A.lean:3:4: error: no\n[DEBUG:N] y\n⊢ 1 = 2"
     )
-    assert check._messages(said, "A") == "A.lean:3:4: error: no\n⊢ 1 = 2"
+    assert check._messages(said, "A.lean") == "A.lean:3:4: error: no\n⊢ 1 = 2"
 
 
 def test_a_crash_of_lean_is_told() -> None:
-    assert "Maximum call stack" in check._messages("[DEBUG:A] x\nRangeError: Maximum call stack size exceeded", "A")
+    assert "Maximum call stack" in check._messages(
+        "[DEBUG:A] x\nRangeError: Maximum call stack size exceeded", "A.lean"
+    )
 
 
 def test_a_broken_source_is_exit_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

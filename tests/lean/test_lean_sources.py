@@ -1,9 +1,12 @@
 """What is checked of the proofs before Lean runs: words, imports, index, vectors."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asic_reservoir.tpf.reports import THEOREMS
 from lean import mutants, vectors
 from lean.sources import (
     FOLDER,
@@ -142,3 +145,23 @@ def test_a_module_says_what_it_imports() -> None:
     predictability = next(m for m in read_modules() if m.name.endswith("Predictability"))
     assert isinstance(predictability, Module)
     assert predictability.imports == ("AsicReservoir.Distribution", "AsicReservoir.Leakage")
+
+
+def test_theorems_that_the_code_cites_are_in_the_index() -> None:
+    """A citation is a name in backticks, ``Energy.no_free_lunch``; a renamed theorem breaks who relies on it."""
+    index = read_index()
+    chapters = "|".join(CHAPTERS.split())
+    cited = {
+        (str(path.relative_to(FOLDER.parent)), name)
+        for package in ("asic_reservoir", "firmware_bridge", "drivers", "api")
+        for path in (FOLDER.parent / package).rglob("*.py")
+        for name in re.findall(rf"`((?:{chapters})(?:\.[A-Z]\w+)*\.[a-z]\w+)`", path.read_text(encoding="utf-8"))
+    }
+    assert ("asic_reservoir/lease_model.py", "Lease.live_count_le_one") in cited
+    assert {name for _, name in cited} <= set(index), sorted(cited)
+
+
+def test_theorems_that_a_report_of_the_filter_cites_are_in_the_index() -> None:
+    cited = re.findall(r"[a-z]+(?:_[a-z]+)+", THEOREMS)
+    assert len(cited) >= 3
+    assert {f"Energy.{name}" for name in cited} <= set(read_index())
