@@ -136,7 +136,7 @@ def test_pages_go_through_everything_once(still: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "pointer"),
     [
-        ({"kind": "obserf"}, 422, "/kind"),
+        ({"kind": "obserf"}, 404, "/kind"),
         ({"board": "nowhere"}, 404, "/board"),
         ({"params": {"n_steps": 0}}, 422, "/params/n_steps"),
         ({"params": {"n_steps": True}}, 422, "/params/n_steps"),
