@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asic_reservoir.twin.arrivals import Arrivals, Exposure, place
-from asic_reservoir.twin.chips import draw_chips
+from asic_reservoir.twin.chips import X_HIGH, X_LOW, X_POINTS, draw_chips
 from asic_reservoir.twin.physics import Physics, substeps_s
 from asic_reservoir.twin.spec import TwinSpec
 
@@ -94,3 +94,17 @@ class DevicePhysics:
     def fan_rpm(self) -> float:
         """Speed of the fan."""
         return float(self._physics.fan[0]) * self.spec.heat.fan_full_rpm
+
+    def edge_mhz(self) -> NDArray[np.float64]:
+        """Clock at which half of the hashes of each chip are wrong, at its voltage and temperature now: the truth that
+        a calibration is compared with, shape (n_chips,)."""
+        spec, chip, chips = self.spec, self.spec.chip, self.chips
+        per_domain = spec.chips_per_hashboard // spec.n_domains
+        volts = np.repeat(self._physics.domain_v.reshape(-1), per_domain)
+        die = self._physics.die_c
+        over = volts - (chips.threshold_v - chip.threshold_slope_v_per_k * (die - chip.reference_c))
+        speed = chip.reference_v / volts * (over / (chip.reference_v - chips.threshold_v)) ** chip.alpha
+        speed *= ((die + 273.15) / (chip.reference_c + 273.15)) ** -chip.mobility_exponent
+        grid = np.linspace(X_LOW, X_HIGH, X_POINTS)
+        half = np.array([np.interp(0.5, row, grid) for row in chips.error_table])
+        return np.asarray(chips.edge_mhz * speed * half)

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from asic_reservoir.twin.spec import BM1366, TwinSpec
 from drivers.bm1366.emulated_chain import EmulatedChain
 from drivers.emulated_adapter import (
@@ -246,15 +244,3 @@ class EmulatedBm1366(SerialDevice):
         digest = hashlib.sha256(hashlib.sha256(job.header(nonce, version_bits)).digest()).digest()
         ratio = 2.0 ** (256 - self._needed_bits) / max(1, int.from_bytes(digest, "little"))
         return min(255, 2 * int(math.log2(max(1.0, ratio))))
-
-    # -- for tests and calibration --------------------------------------------------------------------------------
-
-    def hidden_edge_mhz(self, voltage_mv: float) -> float:
-        """Frequency at which half the hashes of chip 0 are wrong, at a voltage and its temperature of that moment."""
-        chip = self.spec.chip
-        volts, die = voltage_mv / 1000.0, float(self.physics.die_c[0])
-        threshold = float(self.physics.chips.threshold_v[0])
-        over = volts - (threshold - chip.threshold_slope_v_per_k * (die - chip.reference_c))
-        speed = chip.reference_v / volts * (over / (chip.reference_v - threshold)) ** chip.alpha
-        speed *= ((die + 273.15) / (chip.reference_c + 273.15)) ** -chip.mobility_exponent
-        return float(self.physics.chips.edge_mhz[0] * speed * np.median(self.physics.chips.core_edge[0]))
