@@ -25,6 +25,10 @@ boards; ``admin``: keys and the audit log. None includes another."""
 _DUMMY = "0" * 64
 
 
+class NameTakenError(UsageError):
+    """Another key has this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """Who asks."""
@@ -59,7 +63,8 @@ def create_key(
     """A new key: its identifier and the secret, which is not kept.
 
     Raises:
-        UsageError: a scope that does not exist, or a name that is taken.
+        UsageError: a scope that does not exist.
+        NameTakenError: a name that another key has.
     """
     for scope in scopes:
         if scope not in SCOPES:
@@ -67,7 +72,7 @@ def create_key(
     if not scopes:
         raise UsageError(f"key scopes: none, must be one or more of {', '.join(SCOPES)}")
     if connection.execute(sa.select(keys.c.id).where(keys.c.name == name)).first() is not None:
-        raise UsageError(f"key name: {name!r} is taken, must be new")
+        raise NameTakenError(f"key name: {name!r} is taken, must be new")
     secret, key_id = new_secret(), new_id()
     connection.execute(
         keys.insert(),

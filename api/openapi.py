@@ -42,7 +42,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     for path, methods in spec["paths"].items():
         for operation in methods.values():
             _complete(path, operation)
-    _examples(spec)
+    _kinds(spec)
     return spec
 
 
@@ -61,12 +61,42 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
             "description": "; ".join(titles) or "Problem",
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+    for parameter in operation.get("parameters", []):
+        _without_null(parameter["schema"])
     operation["responses"] = dict(sorted(responses.items()))
     operation["security"] = [] if public else [{"key": []}, {}]
 
 
-def _examples(spec: dict[str, Any]) -> None:
-    """Each kind of task as an example of a submission."""
+def _without_null(schema: dict[str, Any]) -> None:
+    """A parameter is there or not there; the text ``null`` is neither."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        del schema["anyOf"]
+        schema |= choices[0]
+
+
+def _kinds(spec: dict[str, Any]) -> None:
+    """A submission is one of the kinds, each with the schema of its own settings, and an example."""
+    schemas = spec["components"]["schemas"]
+    common = schemas["TaskRequest"]
+    choices = {}
+    for kind in task_kinds().values():
+        params = kind.params.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= params.pop("$defs", {})
+        schemas[params["title"]] = params
+        named = {**common, "title": f"Task of kind {kind.name}", "description": kind.description}
+        named["properties"] = common["properties"] | {
+            "kind": {"const": kind.name, "type": "string"},
+            "params": {"$ref": f"#/components/schemas/{params['title']}"},
+        }
+        needed = ["params"] if params.get("required") else []
+        named["required"] = [*common["required"], *needed]
+        schemas[f"TaskRequest.{kind.name}"] = named
+        choices[kind.name] = f"#/components/schemas/TaskRequest.{kind.name}"
+    schemas["TaskRequest"] = {
+        "oneOf": [{"$ref": reference} for reference in choices.values()],
+        "discriminator": {"propertyName": "kind", "mapping": choices},
+    }
     body = spec["paths"]["/api/v1/tasks"]["post"]["requestBody"]["content"]["application/json"]
     body["examples"] = {
         kind.name: {

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from api.keys import NameTakenError
 from api.queue import IdempotencyError, QueueFullError
 from api.shelf import VersionError
 from asic_reservoir.errors import (
@@ -132,6 +133,7 @@ def of_ours(error: AsicReservoirError) -> ProblemError:
     for kinds, name in (
         (IdempotencyError, "key-reused"),
         (VersionError, "stale"),
+        (NameTakenError, "not-ready"),
         (QueueFullError, "too-many"),
         (LimitError, "outside-limits"),
         (NotFoundError, "not-found"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.keys import SCOPES
 from api.queue.states import TaskState
@@ -31,15 +31,9 @@ def _boolean(value: object) -> object:
     return value
 
 
-def _printable(value: str) -> str:
-    """What every database and terminal can keep."""
-    if any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in value):
-        raise ValueError("must not have control characters or lone surrogates")
-    return value
-
-
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Words = Annotated[str, AfterValidator(_printable)]
+Words = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A line of text: no control characters."""
 
 
 class Body(BaseModel):

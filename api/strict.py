@@ -21,12 +21,12 @@ def parse_params(name: str, params: Mapping[str, Any]) -> tuple[TaskKind[Any], d
     """The kind, and its settings with every default filled in.
 
     Raises:
-        ProblemError: ``invalid``, with a pointer to each setting that is wrong.
+        ProblemError: ``not-found`` for the kind; ``invalid``, with a pointer to each setting that is wrong.
     """
     try:
         kind = task_kind(name)
     except NotFoundError as error:
-        raise ProblemError("invalid", str(error), [("/kind", str(error))]) from None
+        raise ProblemError("not-found", str(error), [("/kind", str(error))]) from None
     try:
         text = json.dumps(_plain(params, 0), allow_nan=False, ensure_ascii=True)
     except ValueError as error:

@@ -36,7 +36,7 @@ async def who_am_i(key: Reader) -> Response:
     return json_response({"name": key.name, "scopes": sorted(key.scopes)})
 
 
-@router.post("/keys", status_code=201, response_model=schemas.KeyMade)
+@router.post("/keys", status_code=201, response_model=schemas.KeyMade, responses={409: {}})
 async def make_key(wanted: schemas.KeyRequest, request: Request, key: Admin) -> Response:
     """A new key. Its secret is shown this once."""
     limits = {

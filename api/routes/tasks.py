@@ -24,6 +24,15 @@ from asic_reservoir.store.facts import attempts, now_ns, results, shelf, task_ev
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
+EVENT_SCHEMA = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Sequence; send the last one as Last-Event-ID to resume."},
+        "event": {"type": "string", "description": "A state, `progress`, or `end` when nothing follows."},
+        "data": {"type": "string", "description": "JSON: sequence, kind, created_utc_ns, data."},
+    },
+}
 HEARTBEAT_S = 15.0
 """A comment on a silent stream, so that proxies keep it open."""
 RECENT = 20
@@ -285,7 +294,7 @@ async def get_history(
     "/{task_id}/events",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events."},
+        200: {"content": {"text/event-stream": {"schema": EVENT_SCHEMA}}, "description": "Server-sent events."},
         404: {},
     },
 )
