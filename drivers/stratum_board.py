@@ -23,13 +23,13 @@ from asic_reservoir.board import (
     OperatingPoint,
     Origin,
     Step,
-    Telemetry,
     Work,
     WorkMode,
 )
-from asic_reservoir.errors import AsicReservoirError, SafetyError, TimeoutExpiredError, UsageError
+from asic_reservoir.errors import SafetyError, TimeoutExpiredError, UsageError
 from drivers.clock import BoardClock
 from drivers.guard import Guard
+from drivers.sensors import Sample, Sensors
 from firmware_bridge.announcement import Announcement
 from firmware_bridge.lbry.stratum import LbryNotify
 from firmware_bridge.stratum.handshake import Exchange, HandshakeLedger
@@ -42,26 +42,8 @@ JOB_EVERY_S = 30.0
 """Board time after which a steady flow of work gets a new job, as pools do."""
 BACK_WITHIN_S = 60.0
 """Board time in which a miner is expected back after its link broke; a restart takes 15 to 40 s."""
-STALE_TELEMETRY_S = 10.0
-"""Host time without an answer from the board's sensors after which a step is not to be trusted."""
 _ARRIVAL_GRACE_S = 0.01
 _JOBS_KEPT = 1024
-_SAMPLE_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One reading of the board's sensors."""
-
-    time_ns: int
-    """Board time."""
-    chip_c: float
-    board_c: tuple[float, ...]
-    voltage_mv: tuple[float, ...]
-    power_w: float
-    fan_rpm: float
-    hardware_errors: int | None = None
-    """Counter of wrong nonces that the firmware keeps to itself; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +110,7 @@ class StratumBoard:
         self.verdicts: Counter[str] = Counter()
         self._closed = False
         self._guard: Guard | None = None
-        self._samples: deque[Sample] = deque(maxlen=4096)
-        self._sampled_at = time.monotonic()
-        self._sample_error = ""
-        self._stop_sampling = threading.Event()
-        self._sampler = threading.Thread(target=self._keep_sampling, name="telemetry", daemon=True)
+        self.sensors = Sensors(self._sample, info.uri)
         self.server = StratumServer(
             self._take,
             host=listen,
@@ -171,7 +149,7 @@ class StratumBoard:
             with contextlib.suppress(TimeoutExpiredError):
                 self._explain_silence()
         self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
-        before = self._read_sample()
+        before = self.sensors.read()
         link = self.server.link_number
         begin = self.clock.now_ns()
         self._drop_before(begin)
@@ -184,7 +162,7 @@ class StratumBoard:
         rows = self._rows(begin, end, step.until_nonces)
         if self.server.link_number != link or self._link_broke():
             self._lost_link(begin)
-        after = self._read_sample()
+        after = self.sensors.read()
         self._guard_heat(after)
         observation = self._observation(step, begin, end, rows, before, after)
         self._index += 1
@@ -195,13 +173,12 @@ class StratumBoard:
         if self._closed:
             return
         self._closed = True
-        self._stop_sampling.set()
+        self.sensors.stop()
         safe = False
         try:
             self._make_safe_within(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
             safe = True
         finally:
-            self._sampler.join(10.0)
             self.server.close()
             self._release(safe)
 
@@ -377,7 +354,7 @@ class StratumBoard:
             applied=self._applied_point(),
             counts=counts,
             nonces=nonces,
-            telemetry=self._telemetry(begin, end, after),
+            telemetry=self.sensors.between(begin, end, after, self._info.n_counters),
             timestamp_source=self._info.timestamp_source,
         )
 
@@ -408,29 +385,6 @@ class StratumBoard:
     def _explain_silence(self) -> None:
         """Raise something more precise than a lost link where the family can tell, such as another user."""
 
-    def _start_sampling(self) -> None:
-        self._sampler.start()
-
-    def _keep_sampling(self) -> None:
-        while not self._stop_sampling.wait(_SAMPLE_EVERY_S):
-            with contextlib.suppress(AsicReservoirError):
-                self._read_sample()
-
-    def _read_sample(self) -> Sample:
-        try:
-            sample = self._sample()
-        except AsicReservoirError as error:
-            self._sample_error = str(error)
-            if time.monotonic() - self._sampled_at > STALE_TELEMETRY_S or not self._samples:
-                raise TimeoutExpiredError(
-                    f"board {self._info.uri}: no telemetry for {time.monotonic() - self._sampled_at:.0f} s, "
-                    f"must answer within {STALE_TELEMETRY_S:g} s ({self._sample_error})"
-                ) from None
-            return self._samples[-1]
-        self._sampled_at = time.monotonic()
-        self._samples.append(sample)
-        return sample
-
     def _guard_heat(self, sample: Sample) -> None:
         limits = self._info.limits
         if sample.chip_c > limits.chip_temperature_c:
@@ -441,19 +395,6 @@ class StratumBoard:
     def _trip(self, reason: str) -> None:
         self._make_safe()
         raise SafetyError(f"board {self._info.uri}: {reason}; the board was put into its safe state")
-
-    def _telemetry(self, begin: int, end: int, last: Sample) -> Telemetry:
-        samples = [sample for sample in list(self._samples) if begin <= sample.time_ns < end] or [last]
-        chip = np.full((len(samples), self._info.n_counters), np.nan)
-        chip[:, 0] = [sample.chip_c for sample in samples]
-        return Telemetry(
-            time_ns=np.array([sample.time_ns for sample in samples], np.int64),
-            chip_temperature_c=chip,
-            board_temperature_c=np.array([sample.board_c for sample in samples], np.float64),
-            voltage_mv=np.array([sample.voltage_mv for sample in samples], np.float64),
-            power_w=np.array([sample.power_w for sample in samples], np.float64),
-            fan_rpm=np.array([sample.fan_rpm for sample in samples], np.float64),
-        )
 
     # -- what a family fills in ----------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from asic_reservoir.board import BoardInfo, Limits, OperatingPoint, Origin, Rang
 from asic_reservoir.errors import BusyError, SafetyError, ServerError, UsageError
 from asic_reservoir.registry import BoardUri
 from drivers.guard import Guard, Plan, RequestPlan
-from drivers.stratum_board import Sample, StratumBoard, address_towards
+from drivers.sensors import Sample
+from drivers.stratum_board import StratumBoard, address_towards
 from firmware_bridge.cgminer.messages import PORT, ApiRequest, decode_reply, encode_request
 from firmware_bridge.goldshell.login import DEFAULT_PASSWORD, DEFAULT_USER, login_path, parse_token
 from firmware_bridge.goldshell.settings import (
@@ -114,9 +115,9 @@ class LbBoxBoard(StratumBoard):
             self.server.wait_connected(self.clock.host_s(60_000_000_000) + 5.0)
             self._applied = OperatingPoint(difficulty=NOMINAL.difficulty, voltage_mv=NOMINAL.voltage_mv)
             self._apply(OperatingPoint(frequency_mhz=NOMINAL.frequency_mhz))
-            self._start_sampling()
+            self.sensors.start()
         except BaseException:
-            self._stop_sampling.set()
+            self.sensors.stop()
             self.server.close()
             self._release(safe=False)
             raise

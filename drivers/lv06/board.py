@@ -18,7 +18,8 @@ from asic_reservoir.registry import BoardUri
 from drivers.guard import Guard, Plan, RequestPlan
 from drivers.lv06.device import SETTLE_S, AxeosDevice, overheat_text
 from drivers.lv06.log_reader import LoggedNonce, LogReader
-from drivers.stratum_board import Row, Sample, StratumBoard, address_towards
+from drivers.sensors import Sample
+from drivers.stratum_board import Row, StratumBoard, address_towards
 from firmware_bridge.axeos import Generation
 from firmware_bridge.axeos.settings import Pool, Setting, encode_patch
 from firmware_bridge.http import HttpLink
@@ -79,9 +80,9 @@ class Lv06Board(StratumBoard):
                 self._log.wait_open(10.0)
             self._applied = OperatingPoint(difficulty=NOMINAL.difficulty)
             self._apply(NOMINAL)
-            self._start_sampling()
+            self.sensors.start()
         except BaseException:
-            self._stop_sampling.set()
+            self.sensors.stop()
             self.server.close()
             self._release(safe=False)
             raise

@@ -10,7 +10,8 @@ from asic_reservoir.registry import BoardUri
 from drivers.clock import BoardClock
 from drivers.guard import Guard, Plan
 from drivers.s9.control import BraiinsControl, CgminerApi, S9Control, StockControl
-from drivers.stratum_board import Sample, StratumBoard, address_towards
+from drivers.sensors import Sample
+from drivers.stratum_board import StratumBoard, address_towards
 from firmware_bridge.announcement import Announcement
 from firmware_bridge.cgminer.config import PoolSetting
 from firmware_bridge.cgminer.messages import PORT
@@ -60,9 +61,9 @@ class S9Board(StratumBoard):
             self.server.wait_connected(self.clock.host_s(180_000_000_000) + 5.0)
             self._applied = OperatingPoint(difficulty=NOMINAL.difficulty, voltage_mv=NOMINAL.voltage_mv)
             self._apply(OperatingPoint(frequency_mhz=NOMINAL.frequency_mhz, fan_percent=NOMINAL.fan_percent))
-            self._start_sampling()
+            self.sensors.start()
         except BaseException:
-            self._stop_sampling.set()
+            self.sensors.stop()
             self.server.close()
             self._release(safe=False)
             raise
