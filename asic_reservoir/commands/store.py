@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asic_reservoir.errors import DataError
+from asic_reservoir.errors import DataError, NotFoundError
 
 if TYPE_CHECKING:
     from asic_reservoir.store.events.folder import RunFolder
@@ -205,13 +205,15 @@ def take_in(
     db: Database = None,
 ) -> None:
     """Take an exported run or a published CSV into the store. Everything in it is checked first."""
-    with _library(root, db) as library:
+    with _library(root, db, create=True) as library:
         typer.echo(library.take_in(source).path)
 
 
-def _library(root: Path, db: str | None) -> Library:
+def _library(root: Path, db: str | None, *, create: bool = False) -> Library:
     from asic_reservoir.store.library import Library
 
+    if not create and not root.exists():
+        raise NotFoundError(f"store {str(root)!r}: no such folder, must be given with --store or ASIC_RESERVOIR_STORE")
     return Library(root, db)
 
 

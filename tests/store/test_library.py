@@ -145,6 +145,8 @@ def test_the_command_from_recording_to_pruning(tmp_path: Path, capsys: pytest.Ca
     assert run("export", run_id, tmp_path / "thin.zip", "--partial", store=store)[0] == 0
     assert run("prune", "--delete-after-days", "-1", store=store)[0] == 2
     assert run("verify", "nobody", store=store)[0] == 3
+    assert run("ls", store=tmp_path / "nowhere")[0] == 3
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_recover_after_a_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
