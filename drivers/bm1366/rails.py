@@ -130,20 +130,24 @@ class Sensors:
 
     def __init__(self, bus: I2cBus, control: RawControl | None, regulator: Regulator, diode: bool) -> None:
         self._bus, self._control, self._regulator, self._diode = bus, control, regulator, diode
+        self._meter = False
 
     def set_up(self) -> None:
-        """Tachometer and PWM on. Raises DataError where no EMC2101 answers."""
+        """Tachometer and PWM on, and see whether there is a power meter. Raises DataError where no EMC2101 answers."""
         identity = self._emc(emc2101.Register.PRODUCT_ID), self._emc(emc2101.Register.MAKER_ID)
         if identity[0] not in emc2101.PRODUCT_IDS or identity[1] != emc2101.MAKER_ID:
             raise DataError(f"fan controller: identity {identity[0]:02x} {identity[1]:02x}, must be 16 or 28 and 5d")
         self._bus.write(emc2101.ADDRESS, bytes([emc2101.Register.CONFIG, emc2101.CONFIG_TACH_PIN]))
         self._bus.write(emc2101.ADDRESS, bytes([emc2101.Register.FAN_CONFIG, emc2101.FAN_CONFIG_PWM]))
+        try:  # one byte: in version 0 of the control protocol an error has two, as a whole word would
+            self._bus.write_read(ina260.ADDRESS, bytes([ina260.Register.POWER]), 1)
+        except ServerError:
+            self._meter = False
+        else:
+            self._meter = True
 
     def _emc(self, register: int) -> int:
         return self._bus.write_read(emc2101.ADDRESS, bytes([register]), 1)[0]
-
-    def _ina(self, register: int) -> bytes:
-        return self._bus.write_read(ina260.ADDRESS, bytes([register]), 2)
 
     def set_fan(self, percent: float) -> float:
         """Drive the fan; gives the percentage that its 63 steps make."""
@@ -169,10 +173,10 @@ class Sensors:
 
     def power_w(self) -> float:
         """Power at the input, NaN on a board without a meter."""
-        try:
-            return ina260.decode_power_w(self._ina(ina260.Register.POWER))
-        except ServerError:
+        if not self._meter:
             return math.nan
+        word = self._bus.write_read(ina260.ADDRESS, bytes([ina260.Register.POWER]), 2)
+        return ina260.decode_power_w(word)
 
     def core_mv(self) -> float:
         """Measured core voltage: of the regulator, else of the adapter's ADC, else NaN."""

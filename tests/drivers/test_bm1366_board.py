@@ -30,7 +30,7 @@ from drivers.bm1366.emulated import EmulatedBm1366
 from firmware_bridge.bm13xx.bm1366 import NonceReply
 from firmware_bridge.bm13xx.jobs import HeaderJob
 from firmware_bridge.bm13xx.registers import Bm1366Register
-from firmware_bridge.regulators import ds4432u
+from firmware_bridge.regulators import ds4432u, ina260
 
 SECOND = 1_000_000_000
 STATED_RECONNECT_S = 10.0
@@ -311,6 +311,14 @@ def test_three_chips_each_with_its_own_clock() -> None:
         rate = np.array([board.info.chip_rate_hz(f, 1) * 4.0 for f in (200.0, 400.0, 300.0)])
         assert np.all(np.abs(seen.counts.total - rate) < 5 * np.sqrt(rate))
         assert [chip.frequency_mhz for chip in device.chain.chips] == [200.0, 400.0, 300.0]
+
+
+def test_a_board_without_power_meter_has_no_power_reading() -> None:
+    """In version 0 an I2C error has the size of a word: it must not be read as 653 W."""
+    with EmulatedBm1366(seed=8, protocol=0, speed=4.0) as device:
+        del device.adapter.devices[ina260.ADDRESS]
+        with drive(device) as board:
+            assert np.isnan(board.step(step(0.2)).telemetry.power_w).all()
 
 
 def test_one_holder_at_a_time(device: EmulatedBm1366) -> None:
