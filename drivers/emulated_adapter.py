@@ -19,6 +19,8 @@ from firmware_bridge.bitaxe_raw.packets import (
 )
 from firmware_bridge.regulators import ds4432u, emc2101, ina260, tps546
 
+_BUFFER_SIZE = 256
+
 
 class I2cDevice(Protocol):
     """A part on the bus. Both raise NackError where the part does not acknowledge."""
@@ -56,6 +58,8 @@ class Adapter:
         self._parser = RequestParser()
         self._last_ns = 0
         self.requests = 0
+        self.length_defect = False
+        """Old firmware: an error carries the length of its whole buffer, and far fewer bytes."""
 
     def receive(self, data: bytes, now_ns: int) -> bytes:
         """The answers to everything that is complete with ``data``."""
@@ -65,8 +69,13 @@ class Adapter:
         answers = b""
         for request in self._parser.feed(data):
             self.requests += 1
-            answers += encode_response(self._answer(request), self.protocol)
+            answers += self._encode(self._answer(request))
         return answers
+
+    def _encode(self, response: Response) -> bytes:
+        if self.length_defect and self.protocol == 0 and response.status:
+            return _BUFFER_SIZE.to_bytes(2, "little") + bytes([response.request_id, ErrorCode.CUSTOM, response.status])
+        return encode_response(response, self.protocol)
 
     def reset(self) -> None:
         """As after power-up."""

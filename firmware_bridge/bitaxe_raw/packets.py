@@ -179,6 +179,8 @@ def decode_response(packet: bytes, version: int, expected: int | None = None) ->
     """
     header = 3 if _version(version) == 0 else 4
     length = int.from_bytes(packet[:2], "little") + (3 if version == 0 else 0)
+    if version == 0 and 5 <= len(packet) < length and packet[3] == ErrorCode.CUSTOM and packet[4] in set(ErrorCode):
+        return Response(packet[2], b"", packet[4])  # errors carry the length of the firmware's whole buffer
     if len(packet) < header or length != len(packet):
         raise PacketError(f"response: {packet[:8].hex()} of {len(packet)} bytes, its length field says {length}")
     if version == 1:

@@ -321,6 +321,16 @@ def test_a_board_without_power_meter_has_no_power_reading() -> None:
             assert np.isnan(board.step(step(0.2)).telemetry.power_w).all()
 
 
+@pytest.mark.slow
+def test_old_firmware_whose_errors_have_a_wrong_length() -> None:
+    """Looking for a TPS546 that is not there brings such an error; the port is usable afterwards."""
+    with EmulatedBm1366(seed=9, protocol=0, speed=4.0) as device:
+        device.adapter.length_defect = True
+        with drive(device) as board:
+            assert board.info.physical["regulator"] == "ds4432u"
+            assert board.step(step(1.0)).counts.valid.sum() > 0
+
+
 def test_one_holder_at_a_time(device: EmulatedBm1366) -> None:
     with drive(device) as board:
         with pytest.raises(BusyError, match="another process"):

@@ -110,6 +110,13 @@ def test_version_0_tells_errors_by_their_size_only() -> None:
         decode_response(bytes.fromhex("0200071010"), 0, expected=3)
 
 
+def test_version_0_errors_with_the_length_of_the_buffer() -> None:
+    """mujina `mod.rs`: such an error announces more bytes than ever come."""
+    assert decode_response(bytes.fromhex("000107ff10"), 0, expected=7) == Response(7, b"", ErrorCode.TIMEOUT)
+    with pytest.raises(PacketError):
+        decode_response(bytes.fromhex("0001071234"), 0, expected=7)
+
+
 def test_version_of_device() -> None:
     """bcdDevice 0xJJMN: minor 1 and above speak version 1."""
     assert [version_of_device(bcd) for bcd in (0x0200, 0x0204, 0x0210, 0x6013)] == [0, 0, 1, 1]
