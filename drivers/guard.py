@@ -118,11 +118,6 @@ class Guard:
                     pipe.close()
         threading.Thread(target=self._process.wait, name="guard", daemon=True).start()  # leaves no zombie
 
-    @property
-    def pid(self) -> int:
-        """Of the guard."""
-        return self._process.pid
-
 
 def _open_port(path: str) -> int:
     """The port as soon as its dead holder has lost it."""

@@ -216,8 +216,7 @@ class Chain:
         self.frequency_mhz = list(targets_mhz)
         achieved = [solve_bm1366(target).frequency_mhz for target in targets_mhz]
         if any(ramps):
-            for chip in range(self.n_chips):
-                self._check_pll(chip, targets_mhz[chip])
+            self._check_plls(targets_mhz)
         slowest = min(achieved)
         self.send(WriteRegister(Bm1366Register.HASH_COUNTING_NUMBER, hash_counting_number(slowest, self.n_chips)))
         return achieved
@@ -231,13 +230,13 @@ class Chain:
             value = bm1366_register(solve_bm1366(mhz))
             self.send(WriteRegister(Bm1366Register.PLL0, value, self.address(chip)))
 
-    def _check_pll(self, chip: int, target_mhz: float) -> None:
-        wanted = solve_bm1366(target_mhz)
-        answer = self.read(Bm1366Register.PLL0, self.address(chip))[0]
-        found = bm1366_pll(answer.value)
-        if found != wanted:
-            raise DataError(f"chip {chip} PLL reads back {found.frequency_mhz:g} MHz, must be {wanted.frequency_mhz:g}")
-
-    def stop_hashing(self) -> None:
-        """All cores stand still. Raises LinkError."""
-        self.send(WriteRegister(Bm1366Register.HASH_COUNTING_NUMBER, 0))
+    def _check_plls(self, targets_mhz: list[float]) -> None:
+        """All chips answer one read; each must hold the dividers that were written."""
+        answers = {answer.chip: answer.value for answer in self.read(Bm1366Register.PLL0, wanted=self.n_chips)}
+        for chip, target in enumerate(targets_mhz):
+            wanted = solve_bm1366(target)
+            found = bm1366_pll(answers.get(self.address(chip), 0))
+            if found != wanted:
+                raise DataError(
+                    f"chip {chip} PLL reads back {found.frequency_mhz:g} MHz, must be {wanted.frequency_mhz:g}"
+                )

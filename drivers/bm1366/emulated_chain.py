@@ -94,11 +94,6 @@ class EmulatedChain:
         self.job = None
         self.in_reset = not released
 
-    @property
-    def ignored_bytes(self) -> int:
-        """Bytes that belonged to no good frame."""
-        return self._parser.skipped_bytes
-
     def receive(self, data: bytes) -> list[bytes]:
         """The replies to everything in ``data``, in the order of the chain."""
         if self.in_reset:
