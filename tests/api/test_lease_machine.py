@@ -1,4 +1,8 @@
-"""However contenders act and their clocks differ: one holder, growing tokens, nothing stale gets through."""
+"""However contenders act and their clocks differ: one holder, growing tokens, nothing stale gets through.
+
+Every step is taken by the proven machine of ``lean/`` (chapter Lease) too: what was granted or let through here, it
+grants and lets through.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from api.queue import Lease, LeaseWatch, StaleTokenError, free, hold, renew, take
 from api.worker.fence import Fence
+from asic_reservoir.lease_model import Acquire, Expire, LeaseModel, Release, Renew, Write
 from asic_reservoir.store.facts import boards, open_engine, upgrade
 
 TERM, MARGIN = 10.0, 1.0
@@ -45,6 +50,7 @@ class LeaseMachine(RuleBasedStateMachine):
             for name, zero, pace in zip(NAMES, (0.0, 1e6, -5e5), (1.0, 0.98, 1.02), strict=True)
         }
         self.last_command = 0
+        self.model = LeaseModel()
         self.newest = 0
         self.folder = tempfile.TemporaryDirectory()
         self.engine = open_engine(f"sqlite:///{self.folder.name}/facts.db", synchronous="NORMAL")
@@ -70,7 +76,14 @@ class LeaseMachine(RuleBasedStateMachine):
         others = [other for other in self.workers.values() if other.drives]
         with self.engine.begin() as connection:
             lease = take(connection, "board", name, name, worker.watch)
-        if lease is not None:
+        holder = NAMES.index(name)
+        if lease is None:
+            assert not self.model.step(Acquire(holder)), "refused, though the board was free"
+        else:
+            if self.model.live is not None:
+                assert self.model.step(Expire(self.model.live))  # its term ended: that is why it could be taken
+            assert self.model.step(Acquire(holder))
+            assert self.model.last == lease.token
             assert not others, f"{name} took what {others[0].name} still drives"
             assert lease.token > self.newest
             self.newest, worker.lease = lease.token, lease
@@ -86,7 +99,9 @@ class LeaseMachine(RuleBasedStateMachine):
         try:
             with self.engine.begin() as connection:
                 worker.lease = renew(connection, worker.lease, worker.watch, began)
+            assert self.model.step(Renew(worker.lease.token))
         except StaleTokenError:
+            assert not self.model.step(Renew(worker.lease.token))
             assert worker.lease.token < self.newest
             worker.lease = None
 
@@ -97,6 +112,7 @@ class LeaseMachine(RuleBasedStateMachine):
             assert worker.lease is not None
             assert worker.lease.token >= self.last_command, "a command of an older holder after one of a newer"
             self.last_command = worker.lease.token
+            assert self.model.step(Write(worker.lease.token))
 
     @rule(name=WORKERS)
     def write_a_result(self, name: str) -> None:
@@ -117,7 +133,7 @@ class LeaseMachine(RuleBasedStateMachine):
         worker = self.workers[name]
         if worker.lease is not None:
             with self.engine.begin() as connection:
-                assert free(connection, worker.lease) == (worker.lease.token == self.newest)
+                assert free(connection, worker.lease) == self.model.step(Release(worker.lease.token))
             worker.lease = None
 
     @rule(name=WORKERS)
