@@ -13,7 +13,7 @@ from asic_reservoir.board import (
     Range,
     TimestampSource,
 )
-from asic_reservoir.errors import BusyError, SafetyError, UsageError
+from asic_reservoir.errors import BusyError, SafetyError, TimeoutExpiredError, UsageError
 from asic_reservoir.registry import BoardUri
 from drivers.guard import Guard, Plan, RequestPlan
 from drivers.lv06.device import SETTLE_S, AxeosDevice, overheat_text
@@ -105,9 +105,13 @@ class Lv06Board(StratumBoard):
         address = address_towards(self._host) if listen in ("", "0.0.0.0") else listen
         self._pool = Pool(address, self.server.port, f"asic-reservoir.{self._info.family}")
         self._device.set_pool(self._pool)
-        if self.generation is Generation.STOCK:
+        try:
+            if self.generation is Generation.STOCK:
+                self._device.restart()
+            self.server.wait_connected(self.clock.host_s(15_000_000_000) + 5.0)
+        except TimeoutExpiredError:  # some versions take a new pool only when they start
             self._device.restart()
-        self.server.wait_connected(self.clock.host_s(60_000_000_000) + 5.0)
+            self.server.wait_connected(self.clock.host_s(60_000_000_000) + 5.0)
 
     def _safe_plan(self) -> Plan:
         """AxeOS defaults, should this process die."""
@@ -236,7 +240,7 @@ class Lv06Board(StratumBoard):
             return Row(nonce.time_ns, 0, -1, -1, 0, 0, NonceFlag(0)) if wrong else None
         if not wrong and nonce.difficulty < float(self._applied.difficulty or 1) * 0.999:
             return None  # easier than asked for
-        job = self._job_number(nonce.job_id)
+        job = self._maker.number_of(nonce.job_id)
         seen = self._seen((job, nonce.nonce, nonce.version_bits), 0)
         if seen is None:
             return None
@@ -251,13 +255,6 @@ class Lv06Board(StratumBoard):
         row = self._row(event)
         seen = self._seen((row.job, row.nonce, row.version), 1)
         return None if seen is None else row
-
-    def _job_number(self, job_id: str) -> int:
-        try:
-            number = int(job_id, 16)
-        except ValueError:
-            return -1
-        return number if 0 <= number <= self._job else -1
 
     def _place(self, nonce: int) -> tuple[int, int]:
         """Core from the big-endian reading (protocols.md 1.12)."""

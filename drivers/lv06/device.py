@@ -69,6 +69,7 @@ class AxeosDevice:
         if self.generation is Generation.LIVE:
             answer = self._link.request("PUT", "/api/system/pools/0", encode_pool(pool))
             if answer.status < 400:
+                self.patch({"primaryPoolIndex": 0, "useFallbackStratum": False})
                 return
             if answer.status != 404:
                 raise ServerError(f"AxeOS pool: status {answer.status}, must be accepted")

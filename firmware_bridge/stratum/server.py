@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asic_reservoir.board import TimestampSource
 from asic_reservoir.errors import BusyError, DataError, TimeoutExpiredError
@@ -221,7 +221,8 @@ class StratumServer:
             if seen is not None:
                 self.announcement = seen
             if self._current is not None:
-                link.give(self._current)
+                with contextlib.suppress(LinkClosedError):
+                    link.give(_again(self._current, link.number))
             self._ready.notify_all()
 
     def _ended(self, link: _Link) -> None:
@@ -229,6 +230,21 @@ class StratumServer:
             self.tally.overlong_lines += link.lines.overlong
             if self._link is link:
                 self._link = None
+
+
+def _again(current: _Current, link: int) -> _Current:
+    """The job at hand under an id of its own: under another extranonce1 it is another job, and firmware ignores an id
+    that it has seen."""
+    if link == 0:
+        return current
+    job = current.job
+    if isinstance(job, LbryNotify):
+        return replace(current, job=replace(job, notify=_renamed(job.notify, link)))
+    return replace(current, job=_renamed(job, link))
+
+
+def _renamed(notify: Notify, link: int) -> Notify:
+    return replace(notify, job_id=f"{notify.job_id}{link & 0xFF:02x}")
 
 
 class _Link:

@@ -33,7 +33,7 @@ class Recording(EmulatedLv06):
         self.truth: dict[tuple[int, int, int], bool] = {}
 
     def _report(self, nonce: DeviceNonce) -> None:
-        job = int(nonce.job.work.job_id, 16)
+        job = int(nonce.job.work.job_id[4:12], 16)
         self.truth[job, nonce.share.nonce, nonce.share.version_bits] = nonce.valid
         super()._report(nonce)
 

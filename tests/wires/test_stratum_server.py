@@ -52,8 +52,8 @@ class Miner:
         assert self.ask("mining.authorize", "w", "x")["result"] is True
         assert self.ask("mining.suggest_difficulty", 1000)["result"] is True
 
-    def wait_job(self, job_id: str) -> None:
-        while not self.job or self.job[0] != job_id:
+    def wait_job(self, number: int) -> None:
+        while not self.job or MAKER.number_of(str(self.job[0])) != number:
             self.hear()
 
     def share(self, extranonce2: str = "01000000") -> tuple[object, ...]:
@@ -89,18 +89,18 @@ def test_a_share_is_stamped_by_the_kernel_and_belongs_to_its_job(server) -> None
     miner = Miner(server.port)
     miner.greet()
     server.wait_connected(5)
-    miner.wait_job("0")
+    miner.wait_job(0)
     issue(server, 1)
     old = miner.share()
-    miner.wait_job("1")
+    miner.wait_job(1)
     new = miner.share()
     assert miner.ask("mining.submit", *new)["result"] is True
     assert miner.ask("mining.submit", *old)["result"] is True  # not withdrawn: still its own job's
     issue(server, 2, clean=True)
-    miner.wait_job("2")
+    miner.wait_job(2)
     assert miner.ask("mining.submit", *new)["error"] == [22, "Duplicate share", None]
-    miner.wait_job("2")
-    stale = ("w", "1", "02000000", *miner.share()[3:])
+    miner.wait_job(2)
+    stale = ("w", MAKER.job_id(1), "02000000", *miner.share()[3:])
     answer = miner.ask("mining.submit", *stale)
     assert answer["error"] is not None
     assert [(event.share.job, event.share.verdict) for event in server.events[:3]] == [
@@ -115,10 +115,10 @@ def test_a_good_share_of_a_withdrawn_job_is_stale_and_named_so(server) -> None:
     issue(server, 0)
     miner = Miner(server.port)
     miner.greet()
-    miner.wait_job("0")
+    miner.wait_job(0)
     share = miner.share()
     issue(server, 1, clean=True)
-    miner.wait_job("1")
+    miner.wait_job(1)
     assert miner.ask("mining.submit", *share)["error"] == [21, "Stale share", None]
     event = server.events[-1]
     assert (event.share.job, event.share.verdict, event.share.good_hash) == (0, Verdict.STALE, True)
@@ -129,7 +129,7 @@ def test_rubbish_is_counted_answered_and_survived(server) -> None:
     miner = Miner(server.port)
     miner.greet()
     miner.socket.sendall(b'{"id":77,"method":"mining.submit","params":["w"]}\n\xff\xfe\n' + b"x" * 70_000 + b"\n")
-    miner.wait_job("0")
+    miner.wait_job(0)
     assert miner.ask("mining.submit", *miner.share())["result"] is True
     assert miner.ask("mining.nonsense")["error"] == [20, "Method not found", None]
     assert server.tally.malformed_lines == 2
@@ -146,15 +146,16 @@ def test_two_clients_on_one_board_share_no_nonce(server) -> None:
     issue(server, 0)
     first, second = Miner(server.port), None
     first.greet()
-    first.wait_job("0")
+    first.wait_job(0)
     found = first.share()
     assert first.ask("mining.submit", *found)["result"] is True
     second = Miner(server.port)
     second.greet()
-    second.wait_job("0")
+    second.wait_job(0)
     assert first.extranonce1 != second.extranonce1
-    answer = second.ask("mining.submit", *found)  # the same numbers under another extranonce1: another header
-    assert answer["error"] == [23, "Low difficulty share", None]
+    assert second.ask("mining.submit", *found)["error"] == [21, "Job not found", None]
+    renamed = second.ask("mining.submit", found[0], second.job[0], *found[2:])  # other extranonce1, other header
+    assert renamed["error"] == [23, "Low difficulty share", None]
     assert second.ask("mining.submit", *second.share())["result"] is True
     assert [event.share.verdict for event in server.events].count(Verdict.ACCEPTED) == 2
     assert server.tally.replaced == 1
