@@ -5,7 +5,8 @@ the work, and nothing is tuned so that a benchmark comes out well. Constants who
 assumptions in :mod:`asic_reservoir.twin.spec`; calibration can fit them.
 """
 
-from asic_reservoir.twin.board import TwinBoard, open_twin
+from asic_reservoir.twin.board import TwinBoard
+from asic_reservoir.twin.opening import open_twin
 from asic_reservoir.twin.spec import SPECS, LinkSpec, TwinSpec
 
 __all__ = ["SPECS", "LinkSpec", "TwinBoard", "TwinSpec", "open_twin"]

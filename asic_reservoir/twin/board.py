@@ -16,28 +16,23 @@ from asic_reservoir.board import (
     BoardInfo,
     ChipCounts,
     Detail,
-    Limits,
     NonceBatch,
-    NonceFlag,
     Observation,
     OperatingPoint,
     Origin,
-    Range,
     Step,
     Telemetry,
     TimestampSource,
     WorkMode,
 )
-from asic_reservoir.errors import DataError, LimitError, NotFoundError, SafetyError, UsageError
-from asic_reservoir.registry import BoardUri
-from asic_reservoir.twin.arrivals import Arrivals, Exposure, place
+from asic_reservoir.errors import DataError, LimitError, SafetyError, UsageError
+from asic_reservoir.twin.arrivals import Exposure, place
+from asic_reservoir.twin.batch import assemble
 from asic_reservoir.twin.chips import draw_chips
-from asic_reservoir.twin.link import LINKS, arrive, link_of
-from asic_reservoir.twin.nonce_values import draw_values, search_values
 from asic_reservoir.twin.physics import Physics, substeps_s
 from asic_reservoir.twin.pll import quantize_mhz
 from asic_reservoir.twin.regulator import quantize_mv
-from asic_reservoir.twin.spec import SPECS, LinkSpec, TwinSpec
+from asic_reservoir.twin.spec import LinkSpec, TwinSpec
 
 WARM_UP_S = 1200.0
 """A twin opens at thermal equilibrium of its nominal point: it has been running for so long."""
@@ -45,10 +40,6 @@ SENSOR_NOISE_C = 0.2  # [assumption] of a remote-diode sensor
 SENSOR_STEP_C = 0.25  # a quarter of a degree: two fraction bits of the TMP42x class
 POWER_NOISE = 0.005  # [assumption] relative
 VOLTAGE_NOISE = 0.001  # [assumption] relative
-DUPLICATE_DELAY_S = 0.05  # [assumption] mean time from a nonce to its repetition
-RESEARCH = {"lv06": (Range(50, 700), Range(990, 1350)), "bm1366": (Range(50, 700), Range(990, 1350))}
-"""Wider frequency (MHz) and voltage (mV) ranges that ``range=research`` opens on purpose."""
-
 _NO_NONCES = NonceBatch.empty()
 
 
@@ -145,7 +136,18 @@ class TwinBoard:
             )
             if ended_by is not None and len(found.offset_s):
                 found.offset_s[-1] = duration_s  # the step ended with this nonce
-            nonces = self._batch(step, begin, end, found, duplicate, stale)
+            nonces = assemble(
+                self._detail_rng,
+                self._spec,
+                self._link,
+                step.work.header,
+                self._share_bits,
+                (begin, end),
+                self._job,
+                found,
+                duplicate,
+                stale,
+            )
         telemetry = self._telemetry(end, float(power[-1]))
         observation = Observation(
             origin=Origin.SIMULATED,
@@ -338,55 +340,6 @@ class TwinBoard:
     def _counted(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
         return part if self._info.n_counters > 1 or self._spec.n_chips == 1 else part.sum(keepdims=True)
 
-    def _batch(
-        self,
-        step: Step,
-        begin_ns: int,
-        end_ns: int,
-        found: Arrivals,
-        duplicate: NDArray[np.int64],
-        stale: NDArray[np.int64],
-    ) -> NonceBatch:
-        """Columns of every nonce: found, repeated and stale ones, in order of arrival."""
-        rng, spec = self._detail_rng, self._spec
-        header = step.work.header
-        if header is not None and spec.algorithm == "sha256d":
-            nonce = search_values(rng, spec, found.chip, found.core, found.valid, header, self._share_bits)
-            version, synthetic = np.zeros(len(nonce), np.uint32), 0
-        else:
-            nonce, version = draw_values(rng, spec, found.chip, found.core)
-            synthetic = int(NonceFlag.SYNTHETIC)
-        flags = np.where(found.valid, np.uint8(NonceFlag.VALID | synthetic), np.uint8(synthetic))
-        offset, chip, core = found.offset_s, found.chip, found.core
-        job = np.full(len(offset), self._job)
-        again = _pick(rng, chip, found.valid, duplicate)
-        late_chip = np.repeat(np.arange(spec.n_chips), stale)
-        late_core = rng.integers(0, spec.chip.cores, len(late_chip))
-        late_nonce, late_version = draw_values(rng, spec, late_chip, late_core)
-        duration = (end_ns - begin_ns) * 1e-9
-        repeated_at = np.minimum(offset[again] + rng.exponential(DUPLICATE_DELAY_S, len(again)), duration)
-        late_at = np.minimum(rng.exponential(max(spec.job.stale_s, 1e-4), len(late_chip)), duration)
-        offset = np.concatenate([offset, repeated_at, late_at])
-        at, order, same_read = arrive(rng, self._link, begin_ns * 1e-9, offset)
-        flags = np.concatenate(
-            [
-                flags,
-                flags[again] | np.uint8(NonceFlag.DUPLICATE),
-                np.full(len(late_chip), np.uint8(NonceFlag.VALID | NonceFlag.STALE | NonceFlag.SYNTHETIC)),
-            ]
-        )[order] | np.where(same_read, np.uint8(NonceFlag.SAME_READ), np.uint8(0))
-        chip = np.concatenate([chip, chip[again], late_chip])[order]
-        core = np.concatenate([core, core[again], late_core])[order]
-        return NonceBatch(
-            time_ns=begin_ns + np.round(at * 1e9).astype(np.int64),
-            chip=(chip if self._info.n_counters > 1 or spec.n_chips == 1 else np.full(len(chip), -1)).astype(np.int16),
-            core=core.astype(np.int16),
-            job=np.concatenate([job, job[again], np.full(len(late_chip), self._job - 1)])[order].astype(np.int32),
-            nonce=np.concatenate([nonce, nonce[again], late_nonce])[order],
-            version=np.concatenate([version, version[again], late_version])[order],
-            flags=flags.astype(np.uint8),
-        )
-
     # -- sensors -------------------------------------------------------------------------------------------------
 
     def _telemetry(self, time_ns: int, chips_w: float) -> Telemetry:
@@ -434,58 +387,3 @@ class TwinBoard:
             firmware=spec.firmware,
             physical={"seed": str(self._seed), "inlet_c": f"{inlet_c:g}"},
         )
-
-
-def _pick(
-    rng: np.random.Generator, chip: NDArray[np.intp], valid: NDArray[np.bool_], wanted: NDArray[np.int64]
-) -> NDArray[np.intp]:
-    """Rows of valid nonces to repeat: ``wanted[c]`` of chip c, without replacement."""
-    rows = np.flatnonzero(valid)
-    shuffled = rows[rng.permutation(len(rows))]
-    by_chip = shuffled[np.argsort(chip[shuffled], kind="stable")]
-    start = np.searchsorted(chip[by_chip], np.arange(len(wanted)))
-    rank = np.arange(len(by_chip)) - start[chip[by_chip]]
-    return np.sort(by_chip[rank < wanted[chip[by_chip]]])
-
-
-def open_twin(uri: BoardUri) -> TwinBoard:
-    """Open ``twin://<board>`` with its options.
-
-    ``seed`` (the device), ``run`` (a draw of its noise), ``inlet_c``, ``link`` (off, usb, tcp, wifi), ``loss``,
-    ``share_bits``; ``range=research`` where the board has one; ``chips`` of a bm1366.
-
-    Raises:
-        NotFoundError: no twin of that name.
-        UsageError: an option that does not exist or has a wrong value.
-    """
-    if uri.name not in SPECS:
-        raise NotFoundError(f"board {uri.text!r}: no twin {uri.name!r}, must be one of {', '.join(SPECS)}")
-    spec = SPECS[uri.name]
-    known = {"seed", "run", "inlet_c", "link", "loss", "share_bits"}
-    known |= {"range"} if uri.name in RESEARCH else set()
-    known |= {"chips"} if uri.name == "bm1366" else set()
-    uri.check_options(known)
-    seed = uri.integer("seed", 0, 0, 2**31 - 1)
-    link = link_of(
-        uri.choice("link", "off", tuple(LINKS)), uri.number("loss", 0.0, 0.0, 1.0) if "loss" in uri.options else None
-    )
-    if uri.choice("range", "standard", ("standard", "research")) == "research":
-        frequency, voltage = RESEARCH[uri.name]
-        limits = spec.limits
-        spec = replace(spec, limits=Limits(frequency, voltage, limits.chip_temperature_c, limits.power_w))
-    if uri.name == "bm1366":
-        spec = replace(spec, chips_per_hashboard=uri.integer("chips", 1, 1, 128))
-    # the run is not a property of the device: the same board, another draw of its noise
-    options = {key: value for key, value in uri.options.items() if key != "run"}
-    name = f"twin://{uri.name}?" + "&".join(
-        f"{key}={value}" for key, value in sorted({**options, "seed": str(seed)}.items())
-    )
-    return TwinBoard(
-        spec,
-        seed,
-        inlet_c=uri.number("inlet_c", spec.heat.inlet_c, -20.0, 60.0),
-        link=link,
-        share_bits=uri.integer("share_bits", 12, 1, 24),
-        run=uri.integer("run", 0, 0, 2**31 - 1),
-        uri=name,
-    )
