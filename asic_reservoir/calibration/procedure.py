@@ -35,8 +35,10 @@ _FALLBACK_MHZ, _FALLBACK_MV = 50.0, 990.0
 _SHORTEST_S, _LONGEST_S = 0.2, 3600.0
 _SETTLE_S = 3.0
 """Clocks that ramp in the firmware have arrived after this, for the usual changes."""
-_EDGE_STEPS = 5
-"""Bisections at a voltage, after which the points around the edge are repeated."""
+_EDGE_CLIMB = 1.1
+"""The clock climbs by so much until half of the nonces are wrong."""
+_EDGE_STEPS = 3
+"""Bisections between the last two, after which the points around the edge are repeated."""
 _QUIET_DIFFICULTY = 256
 _THERMAL_SKIP_S = 3.0
 """Die and package settle within seconds; the fit is of the heatsink behind them."""
@@ -49,6 +51,7 @@ class Effort:
     mask_nonces: int = 60
     rate_nonces: int = 400
     edge_nonces: int = 250
+    """At every point of an edge; a quarter as many for every chip where the path tells chips apart."""
     edge_voltages: int = 3
     edge_rest_s: float = 120.0
     """At every new voltage the board first rests so long at a low clock: the edge moves with temperature."""
@@ -319,7 +322,8 @@ class Calibrator:
     def _edge(self, voltage_mv: float) -> EdgeResult:
         """Bisect on the share of wrong nonces, then fit the curve through everything seen at this voltage."""
         limits = self._info.limits.frequency_mhz
-        low, high = max(limits.low, 0.5 * self._nominal_mhz), limits.high
+        low = max(limits.low, 0.6 * self._nominal_mhz)
+        wanted = max(self._effort.edge_nonces, self._effort.edge_nonces * self._info.n_counters // 4)
         self._ask(_SHORTEST_S, frequency_mhz=low)  # clock down before voltage down, whatever the driver does
         self._ask(self._effort.edge_rest_s, voltage_mv=voltage_mv)
         clocks: list[float] = []
@@ -330,7 +334,7 @@ class Calibrator:
         def measure(mhz: float) -> float:
             nonlocal hot
             self._settle(frequency_mhz=mhz)
-            seen = self._ask(self._seconds_for(self._effort.edge_nonces, mhz))
+            seen = self._ask(self._seconds_for(wanted, mhz))
             bad, all_ = self._wrong_and_total(seen)
             clocks.append(float(np.mean(np.asarray(seen.applied.frequency_mhz, np.float64))))
             wrong.append(bad)
@@ -338,7 +342,10 @@ class Calibrator:
             hot = _mean(seen.telemetry.chip_temperature_c[-1])
             return float(bad.sum() / max(all_.sum(), 1.0))
 
-        at_highest = measure(high)
+        high, at_highest = low, measure(low)
+        while at_highest <= 0.5 and high < limits.high:  # from below: the heat comes slowly, and no further than needed
+            low, high = high, min(limits.high, _EDGE_CLIMB * high)
+            at_highest = measure(high)
         if at_highest > 0.5:
             for _ in range(_EDGE_STEPS):
                 middle = 0.5 * (low + high)
