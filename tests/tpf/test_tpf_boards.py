@@ -81,7 +81,7 @@ def windows_of(board: Board, settings: WindowSettings) -> Windows:
 
 
 def run(plant: float, windows: int) -> WindowResult:
-    settings = WindowSettings(windows=windows, plant=plant)
+    settings = WindowSettings(windows=windows, window_s=0.8, plant=plant)
     with open_board(URI) as board:
         return judge(windows_of(board, settings), settings)
 
