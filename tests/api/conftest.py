@@ -152,6 +152,11 @@ class Bench:
 
 
 @pytest.fixture
+def new_bench() -> type[Bench]:
+    return Bench
+
+
+@pytest.fixture
 def bench(empty_url: str, tmp_path: Path) -> Iterator[Bench]:
     """On SQLite and on PostgreSQL."""
     bench = Bench(empty_url, tmp_path)

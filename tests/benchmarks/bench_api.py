@@ -182,7 +182,7 @@ def _pages(client: httpx2.Client) -> list[Row]:
     seen = 0
     while True:
         began = time.perf_counter()
-        query = {"limit": 100, "state": "queued"} | ({"cursor": cursor} if cursor else {})
+        query: dict[str, str | int] = {"limit": 100, "state": "queued"} | ({"cursor": cursor} if cursor else {})
         page = client.get("/api/v1/tasks", params=query).json()
         times.append((time.perf_counter() - began) * 1e3)
         seen += len(page["items"])
