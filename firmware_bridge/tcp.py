@@ -5,7 +5,9 @@ interpreter do not show. The stamp belongs to the last byte of a read, so a line
 (MSG_PEEK), then taken up to its separator and no further. Lines of one segment share its stamp and are marked. The
 kernel may merge segments that wait unread, and then keeps the latest stamp: so whoever reads, reads at once.
 
-Where the kernel gives no stamp, the line carries this process' own time and says so.
+Where the kernel gives no stamp, the line carries this process' own time and says so. So do the first lines of a host on
+which nobody had asked for stamps: the kernel begins with them a moment after it was asked. A server therefore asks at
+its listening socket.
 """
 
 from __future__ import annotations
@@ -50,6 +52,12 @@ class LinkClosedError(TimeoutExpiredError):
     """The other side closed the connection, or the network did."""
 
 
+def ask_for_stamps(sock: socket.socket) -> None:
+    """Ask the kernel for receive times; connections that a listening socket accepts inherit this."""
+    with contextlib.suppress(OSError):  # not Linux: lines then say that this process stamped them
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
 def _raw_of_realtime(realtime_ns: int) -> int:
     """A moment a little ago, by the clocks as they stand now: a step of real time in between cannot spoil it.
 
@@ -82,11 +90,7 @@ class LineSocket:
         sock.setblocking(True)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            self.source = TimestampSource.KERNEL
-        except OSError:
-            self.source = TimestampSource.HOST
+        ask_for_stamps(sock)
 
     @property
     def peer(self) -> str:

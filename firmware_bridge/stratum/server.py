@@ -46,7 +46,7 @@ from firmware_bridge.stratum.messages import (
 )
 from firmware_bridge.stratum.shares import Share, ShareBook
 from firmware_bridge.stratum.work import DEFAULT_VERSION_MASK, Hashable, Sha256dWork
-from firmware_bridge.tcp import Line, LineSocket, LinkClosedError
+from firmware_bridge.tcp import Line, LineSocket, LinkClosedError, ask_for_stamps
 
 Job = Notify | LbryNotify
 
@@ -119,6 +119,7 @@ class StratumServer:
         self._closed = False
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ask_for_stamps(self._listener)
         try:
             self._listener.bind((host, port))
         except OSError as error:

@@ -18,13 +18,15 @@ from firmware_bridge.digest import digest_response
 from firmware_bridge.http import HttpLink
 from firmware_bridge.stratum.handshake import HandshakeLedger
 from firmware_bridge.stratum.mask import find_mask
-from firmware_bridge.tcp import LineSocket, LinkClosedError, ask_once, connect
+from firmware_bridge.tcp import LineSocket, LinkClosedError, ask_for_stamps, ask_once, connect
 
 
 @contextlib.contextmanager
 def pair(limit: int = 65536):
     """A line socket and the other end of its TCP connection."""
     with socket.socket() as listener:
+        ask_for_stamps(listener)
+        time.sleep(0.02)  # the kernel begins a moment after it was asked
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         other = socket.create_connection(listener.getsockname())

@@ -72,6 +72,7 @@ class Miner:
 def server():
     events: list[ShareEvent] = []
     made = StratumServer(events.append, host="127.0.0.1")
+    time.sleep(0.02)  # the kernel begins to stamp a moment after it was asked
     made.events = events  # type: ignore[attr-defined]
     yield made
     made.close()
