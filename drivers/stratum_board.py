@@ -31,6 +31,7 @@ from drivers.clock import BoardClock
 from drivers.guard import Guard
 from drivers.sensors import Sample, Sensors
 from firmware_bridge.announcement import Announcement
+from firmware_bridge.clocks import TimeLine, monotonic_raw_ns
 from firmware_bridge.lbry.stratum import LbryNotify
 from firmware_bridge.stratum.handshake import Exchange, HandshakeLedger
 from firmware_bridge.stratum.jobs import JobMaker
@@ -44,6 +45,7 @@ BACK_WITHIN_S = 60.0
 """Board time in which a miner is expected back after its link broke; a restart takes 15 to 40 s."""
 _ARRIVAL_GRACE_S = 0.01
 _JOBS_KEPT = 1024
+_TRIPLE_EVERY_NS = 5_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,11 @@ class StratumBoard:
         self.handshake = HandshakeLedger()
         self.exchanges: deque[Exchange] = deque(maxlen=100_000)
         """Requests and answers of handshake steps, in board time."""
-        self.outside = 0
+        self.between_steps = 0
         """Nonces that came between two steps and belong to none."""
         self.verdicts: Counter[str] = Counter()
+        self.time_line = TimeLine()
+        """Clock triples, taken at opening and every few seconds of stepping: they put this board's times on others'."""
         self._closed = False
         self._guard: Guard | None = None
         self.sensors = Sensors(self._sample, info.uri)
@@ -151,6 +155,8 @@ class StratumBoard:
         self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
         before = self.sensors.read()
         link = self.server.link_number
+        if monotonic_raw_ns() - self.time_line.triples[-1].monotonic_raw_ns > _TRIPLE_EVERY_NS:
+            self.time_line.record()
         begin = self.clock.now_ns()
         self._drop_before(begin)
         latest = begin + step.duration_ns
@@ -304,7 +310,7 @@ class StratumBoard:
 
     def _drop_before(self, begin_ns: int) -> None:
         """Nonces from between the steps: they were found at no operating point in particular."""
-        self.outside += len(self._events_before(begin_ns))
+        self.between_steps += len(self._events_before(begin_ns))
 
     def _events_before(self, end_ns: int) -> list[ShareEvent]:
         events = []

@@ -219,7 +219,7 @@ class Lv06Board(StratumBoard):
                 rows.append(row)
                 self.recovered += 1
         kept = [row for row in rows if row.time_ns >= begin_ns]
-        self.outside += len(rows) - len(kept)
+        self.between_steps += len(rows) - len(kept)
         return sorted(kept, key=lambda row: row.time_ns)
 
     def _seen(self, key: Key, column: int) -> int | None:

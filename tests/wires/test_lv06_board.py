@@ -173,7 +173,7 @@ def test_a_bad_radio_loses_log_lines_and_no_nonce() -> None:
         assert board.recovered > 0
         jobs = {key[0] for key in found}
         true_and_missing = {key for key, ok in device.truth.items() if ok and key[0] in jobs} - set(found)
-        assert len(true_and_missing) <= board.outside + 3  # between steps, and what is still on its way
+        assert len(true_and_missing) <= board.between_steps + 3  # between steps, and what is still on its way
 
 
 @pytest.mark.slow
