@@ -171,6 +171,7 @@ class LeaseState(BaseModel):
 class Board(BaseModel):
     """A board of the shelf."""
 
+    id: str
     name: str
     uri: str
     origin: Origin

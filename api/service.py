@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from api.janitor import tidy
 from api.news import News
 from api.settings import ServiceSettings
+from api.views import Views
 from api.worker import Worker, WorkerSettings
 from asic_reservoir.errors import AsicReservoirError
 from asic_reservoir.store.facts import Writer, open_engine, upgrade
@@ -35,6 +36,7 @@ class Service:
         upgrade(self.engine)
         self.writer = Writer(self.engine)
         self.news = News(self)
+        self.views = Views(self)
         self.worker: Worker | None = None
         self.started = time.time()
         self._inline = self.engine.dialect.name == "sqlite"

@@ -41,10 +41,9 @@ _CALIBRATED = sa.select(calibrations.c.board_id, sa.func.max(calibrations.c.crea
 )
 
 
-def shelf_documents(connection: sa.Connection, name: str | None = None) -> list[dict[str, Any]]:
-    """Every board of the shelf (or the one of that name) as :class:`api.schemas.Board`, with its ``info``."""
-    statement = _SELECT if name is None else _SELECT.where(shelf.c.name == name)
-    rows = connection.execute(statement).all()
+def shelf_documents(connection: sa.Connection) -> list[dict[str, Any]]:
+    """Every board of the shelf as :class:`api.schemas.Board`, with its ``info``."""
+    rows = connection.execute(_SELECT).all()
     depth: dict[str, int] = dict(connection.execute(_DEPTH).all())
     running: dict[str, str] = dict(connection.execute(_RUNNING).all())
     calibrated: dict[str, int] = dict(connection.execute(_CALIBRATED).all())
@@ -62,6 +61,7 @@ def shelf_documents(connection: sa.Connection, name: str | None = None) -> list[
         made = calibrated.get(row.board_id)
         documents.append(
             {
+                "id": row.board_id,
                 "name": row.name,
                 "uri": row.uri,
                 "origin": row.origin,
@@ -104,10 +104,9 @@ def _state(row: Any, held: bool, running: bool, reserved: bool) -> str:
 @router.get("", response_model=schemas.BoardList)
 async def list_boards(request: Request, key: Reader) -> Response:
     """The shelf."""
-    documents = await service_of(request).read(shelf_documents)
-    for document in documents:
-        del document["info"]
-    return json_response({"items": documents})
+    documents = await service_of(request).views.shelf()
+    items = [{name: value for name, value in document.items() if name != "info"} for document in documents]
+    return json_response({"items": items})
 
 
 @router.get("/{name}", response_model=schemas.BoardDetail, responses={404: {}})
@@ -177,15 +176,16 @@ async def _changed(request: Request, name: str, write: Any) -> Response:
         lambda c: c.execute(sa.select(shelf.c.board_id).where(shelf.c.name == name)).scalar_one()
     )
     service.nudge(board_id)
+    service.views.forget()
     document = await _board(request, name)
     return json_response(document, headers={"ETag": _etag(document["version"])})
 
 
 async def _board(request: Request, name: str) -> dict[str, Any]:
-    found = await service_of(request).read(lambda connection: shelf_documents(connection, name))
-    if not found:
-        raise ProblemError("not-found", f"board {name!r}: not on the shelf")
-    return found[0]
+    for document in await service_of(request).views.shelf():
+        if document["name"] == name:
+            return document
+    raise ProblemError("not-found", f"board {name!r}: not on the shelf")
 
 
 def _etag(version: int) -> str:

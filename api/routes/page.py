@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from api.problems import ProblemError
-from api.routes.boards import shelf_documents
 from api.routes.common import service_of
 from api.routes.tasks import newest_tasks
 from api.security import Reader
@@ -46,7 +45,7 @@ async def page(request: Request) -> Response:
         key = await request.app.state.gate.who(request)
         if "read" in key.scopes:
             content = {
-                "boards": await service_of(request).read(shelf_documents),
+                "boards": await service_of(request).views.shelf(),
                 "tasks": await service_of(request).read(lambda c: newest_tasks(c, NEWEST)),
             }
     except ProblemError:
@@ -57,7 +56,7 @@ async def page(request: Request) -> Response:
 @router.get("/page/shelf")
 async def shelf_part(request: Request, key: Reader) -> Response:
     """The table of boards."""
-    return _html("shelf.html", {"boards": await service_of(request).read(shelf_documents)})
+    return _html("shelf.html", {"boards": await service_of(request).views.shelf()})
 
 
 @router.get("/page/tasks")

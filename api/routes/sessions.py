@@ -65,6 +65,7 @@ async def open_session(wanted: schemas.SessionRequest, request: Request, key: Ru
         connection.execute(reservations.insert(), row)
 
     await service.write(write)
+    service.views.forget()
     document = await _session(request, str(row["id"]), key)
     return json_response(document, 201, {"Location": f"/api/v1/sessions/{row['id']}"})
 
@@ -104,6 +105,7 @@ async def end_session(session_id: SomeId, request: Request, key: Runner) -> Resp
 
     service = service_of(request)
     service.nudge(await service.write(write))
+    service.views.forget()
     return Response(status_code=204)
 
 

@@ -20,6 +20,7 @@ from api.routes.common import Cursor, Limit, TaskId, json_response, page_respons
 from api.security import Reader, Runner
 from api.service import Service
 from api.strict import parse_params
+from api.views import read_queue
 from asic_reservoir.store.facts import attempts, now_ns, results, shelf, task_events, task_files, tasks
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -35,8 +36,6 @@ EVENT_SCHEMA = {
 }
 HEARTBEAT_S = 15.0
 """A comment on a silent stream, so that proxies keep it open."""
-RECENT = 20
-"""Tasks of a board that the estimate of a start is made of."""
 _COLUMNS = (
     tasks.c.id, tasks.c.kind, tasks.c.state, tasks.c.request, tasks.c.priority, tasks.c.attempts, tasks.c.max_attempts,
     tasks.c.error, tasks.c.created_utc_ns, tasks.c.started_utc_ns, tasks.c.finished_utc_ns, tasks.c.deadline_utc_ns,
@@ -82,7 +81,7 @@ def whole_task(connection: sa.Connection, task_id: str) -> dict[str, Any]:
     if row.state != TaskState.QUEUED:
         return task_document(row)
     position = place(connection, row.board_id, row.priority, row.id)
-    return task_document(row, position, estimate(connection, row.board_id, position))
+    return task_document(row, position, read_queue(connection, row.board_id).start(position))
 
 
 def place(connection: sa.Connection, board_id: str, priority: int, task_id: str) -> int:
@@ -91,19 +90,6 @@ def place(connection: sa.Connection, board_id: str, priority: int, task_id: str)
     higher = sa.select(sa.func.count()).where(waiting, tasks.c.priority > priority)
     older = sa.select(sa.func.count()).where(waiting, tasks.c.priority == priority, tasks.c.id < task_id)
     return int(connection.execute(higher).scalar_one() + connection.execute(older).scalar_one())
-
-
-def estimate(connection: sa.Connection, board_id: str, position: int) -> int | None:
-    """When a task begins that so many go before; None where nothing has ended on this board yet."""
-    recent = (
-        sa.select((tasks.c.finished_utc_ns - tasks.c.started_utc_ns).label("took"))
-        .where(tasks.c.board_id == board_id, tasks.c.state == TaskState.SUCCEEDED.value)
-        .order_by(tasks.c.id.desc())
-        .limit(RECENT)
-        .subquery()
-    )
-    took = connection.execute(sa.select(sa.func.avg(recent.c.took))).scalar()
-    return None if took is None else now_ns() + int(position * float(took))
 
 
 def etag_of(document: dict[str, Any]) -> str:
@@ -162,30 +148,54 @@ async def submit_task(
     task_id, new = await service.write(lambda connection: submit(connection, draft, most))
     if new:
         service.nudge(board_id)
-    document = await service.read(lambda connection: whole_task(connection, task_id))
+        position, start = await service.views.join(board_id, wanted.priority)
+        document = _fresh(task_id, wanted, params, deadline, position, start)
+    else:
+        document = await service.read(lambda connection: whole_task(connection, task_id))
     headers = {"Location": f"/api/v1/tasks/{task_id}", "Retry-After": "1", "ETag": etag_of(document)}
     if not new:
         headers["Idempotent-Replay"] = "true"
     return json_response(document, 202, headers)
 
 
+def _fresh(
+    task_id: str,
+    wanted: schemas.TaskRequest,
+    params: dict[str, Any],
+    deadline: int | None,
+    position: int,
+    start: int | None,
+) -> dict[str, Any]:
+    """A task that was queued a moment ago, as it was then: nothing is read for it."""
+    return {
+        "id": task_id,
+        "kind": wanted.kind,
+        "board": wanted.board,
+        "state": TaskState.QUEUED.value,
+        "params": params,
+        "priority": wanted.priority,
+        "attempts": 0,
+        "max_attempts": wanted.max_attempts,
+        "error": None,
+        "created": schemas.time_of((int(task_id[:8] + task_id[9:13], 16)) * 1_000_000),  # UUID of version 7
+        "started": None,
+        "finished": None,
+        "deadline": schemas.time_of(deadline),
+        "last_event": 0,
+        "queue_position": position,
+        "estimated_start": schemas.time_of(start),
+    }
+
+
 async def board_of(service: Service, name: str) -> str:
     """Identifier of a board on the shelf; raises ProblemError with the pointer of the field."""
-    board_id = await service.read(
-        lambda c: c.execute(sa.select(shelf.c.board_id).where(shelf.c.name == _text(name))).scalar()
-    )
-    if board_id is None:
-        names = await service.read(
-            lambda c: c.execute(sa.select(shelf.c.name).order_by(shelf.c.name).limit(20)).scalars().all()
-        )
-        detail = f"board {_text(name)!r}: not on the shelf, must be one of {', '.join(names)}"
-        raise ProblemError("not-found", detail, [("/board", detail)])
-    return str(board_id)
-
-
-def _text(name: str) -> str:
-    """Without what a database cannot be asked for: no board is named so."""
-    return name.replace("\0", "�")
+    shown = await service.views.shelf()
+    for document in shown:
+        if document["name"] == name:
+            return str(document["id"])
+    names = ", ".join(document["name"] for document in shown[:20])
+    detail = f"board {name!r}: not on the shelf, must be one of {names}"
+    raise ProblemError("not-found", detail, [("/board", detail)])
 
 
 @router.get("", response_model=schemas.TaskPage)
