@@ -20,9 +20,10 @@ COMMAND = "from asic_reservoir.cli import main; main()"
     ("arguments", "scheme"),
     [
         (["bm1366", "--speed", "2"], "bm1366"),
-        pytest.param(["s9-chain", "--chips", "6", "--speed", "2"], "s9-chain", marks=pytest.mark.slow),
+        (["s9-chain", "--chips", "6", "--speed", "2"], "s9-chain"),
     ],
 )
+@pytest.mark.slow
 def test_an_emulated_board_in_a_process_of_its_own(tmp_path: Path, arguments: list[str], scheme: str) -> None:
     """It prints the URI to use; the links are gone after SIGTERM."""
     process = subprocess.Popen(
