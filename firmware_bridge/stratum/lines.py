@@ -121,7 +121,7 @@ def _configure(params: list[object]) -> Configure:
 
 def _subscribe(params: list[object]) -> Subscribe:
     agent = as_text(params[0], "subscribe agent") if params and params[0] is not None else ""
-    resume = as_text(params[1], "subscribe session") if len(params) > 1 and params[1] is not None else None
+    resume = as_text(params[1], "subscribe resume") if len(params) > 1 and params[1] is not None else None
     return Subscribe(agent, resume)
 
 

@@ -48,7 +48,7 @@ class Subscribe:
     agent: str = ""
     """Name and version of the miner, such as ``bitaxe/BM1366/v2.10.0``."""
     resume: str | None = None
-    """Extranonce1 or session that the miner had before the link broke."""
+    """Extranonce1 that the miner had before the link broke."""
 
 
 @dataclass(frozen=True, slots=True)
