@@ -26,6 +26,7 @@ class KernelName(StrEnum):
     AUTO = "auto"
     PORTABLE = "portable"
     EXTENSIONS = "extensions"
+    GPU = "gpu"
 
 
 class Output(StrEnum):

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -206,23 +206,6 @@ def _load_state(run: RunFolder, settings: LeakSettings) -> tuple[NDArray[np.int6
 
 def _as_json(settings: LeakSettings) -> str:
     return json.dumps(asdict(settings), indent=1)
-
-
-def settings_from_json(text: str) -> LeakSettings:
-    """Settings as a run folder keeps them.
-
-    Raises:
-        DataError: not JSON, or a field unknown, missing or wrong.
-    """
-    try:
-        data = json.loads(text)
-        data["zero_bits"] = tuple(data["zero_bits"])
-        data["kinds"] = tuple(ScoreKind(kind) for kind in data["kinds"])
-        if set(data) != {field.name for field in fields(LeakSettings)}:
-            raise DataError(f"settings: fields {sorted(data)}, must be those of a leakage run")
-        return LeakSettings(**data)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DataError(f"settings: {' '.join(str(error).split())}, must be the settings of a leakage run") from None
 
 
 def default_workers() -> int:

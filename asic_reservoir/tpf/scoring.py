@@ -18,7 +18,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from asic_reservoir.errors import DataError
-from asic_reservoir.tpf._constants import PAIRS
 
 N_BITS = 256
 N_BINS = 512
@@ -153,9 +152,3 @@ def accumulate(rows: Any, positive: Any, compression: Any, r: Any, tables: Any, 
             cell = (np.int64(total) - low[score]) >> shift[score]
             cell = min(max(cell, 0), n_bins - 1)
             out[score, np.int64(positive[i]), cell] += 1
-
-
-def check_trace_shape(rows: Words) -> None:
-    """Raises DataError where ``rows`` are not traces."""
-    if rows.ndim != 4 or rows.shape[1:] != (2, PAIRS, 4):
-        raise DataError(f"rows: shape {rows.shape}, must be (n, 2, {PAIRS}, 4)")

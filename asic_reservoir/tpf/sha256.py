@@ -36,10 +36,12 @@ class Kernel(StrEnum):
     """SHA extensions where the processor has them."""
     PORTABLE = "portable"
     EXTENSIONS = "extensions"
+    GPU = "gpu"
+    """A CUDA device for taps and digest words (see :mod:`asic_reservoir.tpf.gpu`); whole traces stay on the CPU."""
 
     def module(self) -> ModuleType:
         """Raises UsageError where this processor lacks what is asked for."""
-        if self is Kernel.PORTABLE or (self is Kernel.AUTO and not _shani.available()):
+        if self is Kernel.PORTABLE or (self in (Kernel.AUTO, Kernel.GPU) and not _shani.available()):
             return _portable
         if not _shani.available():
             raise UsageError("kernel: 'extensions', must be 'portable' or 'auto': this processor has no SHA extensions")
@@ -213,6 +215,8 @@ def trace_of(job: Job, nonces: ArrayLike, kernel: Kernel = Kernel.AUTO) -> Trace
 def word7_of(job: Job, nonces: ArrayLike, kernel: Kernel = Kernel.AUTO, threads: int = 1) -> Words:
     """Digest word 7 of every nonce, shape (n,), left at round 61 of the second hash. The fast way to find shares."""
     values = check_nonces(nonces)
+    if kernel is Kernel.GPU:
+        return tap(job, values, 1, ROUNDS - 3, kernel)[1]
     out = np.empty(values.size, np.uint32)
     run = kernel.module().word7
 
@@ -237,6 +241,10 @@ def tap(
     """
     check_round(compression, r)
     values = check_nonces(nonces)
+    if kernel is Kernel.GPU:
+        from asic_reservoir.tpf.gpu import tap_on_gpu
+
+        return tap_on_gpu(job, values, compression, r)
     states, words = np.empty((values.size, 8), np.uint32), np.empty(values.size, np.uint32)
     run = kernel.module().tap
 

@@ -20,7 +20,7 @@ from asic_reservoir.tpf.sha256 import Job, tap
 GPU_SCRIPT = """
 import numpy as np
 from asic_reservoir.tpf.gpu import available, tap_on_gpu
-from asic_reservoir.tpf.sha256 import Job, tap
+from asic_reservoir.tpf.sha256 import Job, Kernel, tap, word7_of
 assert available()
 job = Job.random(np.random.default_rng(0))
 nonces = np.array([0, 1, 2**31, 2**32 - 1], np.uint32)
@@ -28,6 +28,7 @@ with np.errstate(over="ignore"):  # the simulator adds NumPy scalars, a device a
     for compression, r in ((0, 0), (0, 5), (0, 64), (1, 0), (1, 61), (1, 64)):
         for one, other in zip(tap_on_gpu(job, nonces, compression, r), tap(job, nonces, compression, r)):
             assert np.array_equal(one, other), (compression, r)
+    assert np.array_equal(word7_of(job, nonces, Kernel.GPU), word7_of(job, nonces))
 """
 
 
@@ -99,6 +100,12 @@ def test_gpu_kernel_in_the_simulator() -> None:
     """Arithmetic and indexing of the kernel, without a device and without speed."""
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
     subprocess.run([sys.executable, "-c", GPU_SCRIPT], check=True, env=environment, timeout=120)
+
+
+@pytest.mark.skipif(gpu.available(), reason="a CUDA device is here")
+def test_no_device_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call("leak", "--kernel", "gpu", "--run", str(tmp_path / "run"), "--headers", "4096", "-q") == 2
+    assert "gpu: no CUDA device" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not gpu.available(), reason="no CUDA device here; the kernel runs in numba's simulator instead")

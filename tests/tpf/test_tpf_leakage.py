@@ -19,7 +19,7 @@ from asic_reservoir.errors import BusyError, DataError, UsageError
 from asic_reservoir.tpf.curve import Label, result_of
 from asic_reservoir.tpf.leak_report import leak_json, leak_report
 from asic_reservoir.tpf.leak_scores import CONTROL_ROUNDS
-from asic_reservoir.tpf.leakage import LeakCounts, LeakSettings, run_leakage, settings_from_json
+from asic_reservoir.tpf.leakage import LeakCounts, LeakSettings, run_leakage
 from asic_reservoir.tpf.run_folder import RunFolder
 from asic_reservoir.tpf.scoring import N_BINS, Background, ScoreKind, accumulate
 from asic_reservoir.tpf.sha256 import Job, Kernel, trace_of, zero_bits
@@ -188,14 +188,6 @@ def test_a_damaged_checkpoint_is_named(damage: bytes, tmp_path: Path) -> None:
         (tmp_path / "counts.npz").write_bytes(damage)
         with pytest.raises(DataError, match=r"counts\.npz: .*must be as this program wrote it"):
             folder.arrays("counts.npz")
-
-
-def test_settings_survive_json() -> None:
-    from asic_reservoir.tpf.leakage import _as_json
-
-    assert settings_from_json(_as_json(SMALL)) == SMALL
-    with pytest.raises(DataError, match=r"^settings: "):
-        settings_from_json('{"headers": 3}')
 
 
 @pytest.mark.parametrize(
