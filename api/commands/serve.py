@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
 
 
+SWITCH_S = 0.0005
+"""The event loop and the thread that writes take turns: at Python's 5 ms a commit waits for the loop longer than for
+the disk."""
 DEFAULT_BOARDS = ["s9=twin://s9?seed=1", "lv06=twin://lv06?seed=1"]
 """What stands on the shelf of somebody who has no hardware."""
 
@@ -57,6 +61,7 @@ def serve(
 
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key: one of them is missing, must be given together")
+    sys.setswitchinterval(SWITCH_S)
     wanted = [parse_board(text) for text in (board or DEFAULT_BOARDS)]
     to_stderr()
     data.mkdir(parents=True, exist_ok=True)

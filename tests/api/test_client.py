@@ -22,7 +22,7 @@ from api.shelf import put_on_shelf
 from asic_reservoir.client import AsyncClient, Client, Event, TaskFailedError
 from asic_reservoir.errors import BusyError, NotFoundError, ServerError, UsageError
 
-pytestmark = pytest.mark.usefixtures("odd_kinds")
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
 PROGRAM = [sys.executable, "-c", "from asic_reservoir.cli import main; main()"]
 
 
@@ -214,7 +214,6 @@ def test_a_key_of_the_service_opens_it_to_other_programs(service: tuple[str, Any
             client.submit("observe", "bench")
 
 
-@pytest.mark.slow
 def test_serve_keys_and_stop_from_the_shell(tmp_path: Path) -> None:
     """As the README says it: serve, submit NARMA-10 on a twin, save the report, make a key, stop."""
     data = tmp_path / "data"

@@ -19,7 +19,7 @@ from asic_reservoir.store.facts import results
 if TYPE_CHECKING:
     from conftest import Bench
 
-pytestmark = pytest.mark.usefixtures("odd_kinds")
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
 
 
 def put(bench: Bench, kind: str, **params: Any) -> str:
@@ -77,7 +77,6 @@ def test_a_full_disk_stops_nothing_for_good(small_disk: Path, new_bench: type[Be
 
 
 @pytest.mark.service
-@pytest.mark.slow
 def test_a_database_that_goes_away_and_comes_back(bench: Bench) -> None:
     """Every connection is cut in the middle of a task, again and again: one result, no second holder."""
     if bench.engine.dialect.name != "postgresql":
@@ -99,7 +98,6 @@ def test_a_database_that_goes_away_and_comes_back(bench: Bench) -> None:
 
 
 @pytest.mark.service
-@pytest.mark.slow
 def test_workers_share_boards_on_one_database(empty_url: str, tmp_path: Path, new_bench: type[Bench]) -> None:
     """Two workers, four boards each offered to both: all tasks end once, no board is driven by two."""
     bench = new_bench(empty_url, tmp_path, n_boards=4)

@@ -155,4 +155,4 @@ class LeaseMachine(RuleBasedStateMachine):
 
 
 TestLease = LeaseMachine.TestCase
-TestLease.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestLease.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)

@@ -22,7 +22,7 @@ from asic_reservoir.store.facts import leases, results, task_files
 if TYPE_CHECKING:
     from conftest import Bench
 
-pytestmark = pytest.mark.usefixtures("odd_kinds")
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
 REPEATS = int(os.environ.get("ASIC_RESERVOIR_FAULT_REPEATS", "3"))
 
 
@@ -139,7 +139,6 @@ def driven(trace: Path) -> list[tuple[float, int, str]]:
     return [(float(at), int(process), word) for at, process, word in words]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["worker", "worker on another machine", "serve"])
 def test_sigkill_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_path: Path, where: str) -> None:
     """Killed again and again: no task lost, none with two results, never two processes that drive the board."""
