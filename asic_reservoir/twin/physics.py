@@ -22,6 +22,7 @@ FIRST_SUBSTEP_S = 0.02
 """Of the order of the die's time constant; substeps then grow threefold, since what is fast has settled."""
 SUBSTEP_GROWTH = 3.0
 MAX_SUBSTEP_S = 4.0
+MIN_DOMAIN_V = 1e-3
 MAX_LEAKAGE_LOG = 4.0
 """A chip in thermal runaway: its leakage stops growing here (55-fold), where a real supply gives up."""
 _KELVIN = 273.15
@@ -77,7 +78,7 @@ def _advance(  # type: ignore[no-untyped-def]
             for _ in range(2 if k == 0 else 1):
                 resistance = 0.0
                 for d in range(n_domains):
-                    v = domain_v[b, d]
+                    v = max(domain_v[b, d], MIN_DOMAIN_V)  # a supply that is off still has a conductance
                     over_v = (v - reference_v) / leakage_v
                     g = 0.0
                     for i in range(first + d * per_domain, first + (d + 1) * per_domain):
@@ -95,7 +96,7 @@ def _advance(  # type: ignore[no-untyped-def]
                 board_v[b] = supply
             upstream = 0.0
             for i in range(first, first + per_board):
-                v = domain_v[b, (i - first) // per_domain]
+                v = max(domain_v[b, (i - first) // per_domain], MIN_DOMAIN_V)
                 # clocks move toward what was asked for
                 gap = target_mhz[i] - frequency[i]
                 move = min(abs(gap), slew * dt)
@@ -106,8 +107,9 @@ def _advance(  # type: ignore[no-untyped-def]
                 kelvin = die[i] + _KELVIN
                 over = v - (threshold_v[i] - threshold_slope * (die[i] - reference_c))
                 over_reference = reference_v - threshold_v[i]
-                if over < 1e-3:
-                    over = 1e-3
+                rate = rate_per_mhz * clock
+                if over < 1e-3:  # below its threshold a chip answers nothing
+                    over, rate = 1e-3, 0.0
                 speed = (reference_v / v) * math.exp(
                     alpha * math.log(over / over_reference) - mobility * math.log(kelvin / reference_k)
                 )
@@ -120,7 +122,6 @@ def _advance(  # type: ignore[no-untyped-def]
                 else:
                     cell = int(place)
                     error = table[i, cell] + (place - cell) * (table[i, cell + 1] - table[i, cell])
-                rate = rate_per_mhz * clock
                 valid_hz[k, i] = rate * (1.0 - error)
                 invalid_hz[k, i] = rate * error
                 relative[k, i] = x

@@ -84,3 +84,9 @@ def test_each_leak_is_found_and_named(narma: tuple[np.ndarray, np.ndarray, np.nd
         assert kind in [leak.kind for leak in found], kind
         assert all("\n" not in leak.sentence for leak in found)
     assert find_leaks(cases[0][1], target, SPLIT)[0].states == (20,)
+
+
+def test_small_counts_that_meet_by_chance_are_no_leak() -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(1.0, size=(2200, 2)).astype(float)  # a handful of values: nearly every row stands elsewhere
+    assert find_leaks(counts, rng.normal(size=2200), SPLIT) == []

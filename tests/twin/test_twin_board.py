@@ -370,3 +370,16 @@ def test_time_of_the_board_is_the_sum_of_its_steps(seconds: list[float]) -> None
         assert seen.begin_ns == end
         end = seen.end_ns
     assert end == sum(round(length * SECOND) for length in seconds)
+
+
+def test_a_board_without_clock_or_supply_is_quiet_and_cold() -> None:
+    twin = TwinBoard(SPECS["s9"], 1)
+    for clock, volts in ((0.0, 8.8), (0.0, 0.0), (650.0, 0.0)):
+        valid, invalid, _, power = twin._physics.advance(
+            np.full(189, clock), np.full(3, volts), 0.5, 0.02, np.array([0.02, 1.0, 100.0])
+        )
+        assert np.isfinite(twin._physics.die_c).all()
+        assert np.isfinite(power).all()
+        assert valid[-1].sum() < 1.0 or volts > 0.0
+        assert invalid.min() >= 0.0
+    assert twin._physics.die_c.max() < 45.0
