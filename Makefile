@@ -41,6 +41,9 @@ check: $(DEV_STAMP) ## the quick part of the tests: style, types, layers, unit t
 test: check ## every test, the Lean check included
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "slow or service"
 
+lean: $(DEV_STAMP) ## the proofs: every chapter, the index, and what must be refused
+	$(BIN)/python -m lean.check --all
+
 bench: $(DEV_STAMP) ## what is measured side by side; never fails on time
 	$(BIN)/python -m tests.benchmarks
 
