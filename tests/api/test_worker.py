@@ -164,7 +164,7 @@ def test_sigkill_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_path: Path, wh
             bench.until(task_id, "succeeded", timeout_s=60)
     finally:
         last.terminate()
-        assert last.wait(15) == 0
+        assert last.wait(15) in (0, -signal.SIGTERM)  # uvicorn ends by the signal it was stopped with
     with bench.engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(results)).scalar_one() == len(todo)
     # intervals in which a process drives, from its first command to its last, do not overlap
