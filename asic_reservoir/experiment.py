@@ -1,7 +1,7 @@
 """The one loop: task -> encoding -> board -> observables -> readout -> controls -> report.
 
-    report = run_experiment(RunSettings(task="narma10", board="twin://s9?seed=1"), folder=Path("out/mine"))
-    report.verdict.label, report.row("silicon").nrmse.mean
+report = run_experiment(RunSettings(task="narma10", board="twin://s9?seed=1"), folder=Path("out/mine"))
+report.verdict.label, report.row("silicon").nrmse.mean
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ class RunSettings(BaseModel):
     slots: int = Field(default=2, ge=1, le=200, description="Time slots of a step, each with its own mask.")
     difficulty: int | None = Field(default=None, ge=1, le=2**31, description="Share filter; the board's own if none.")
     observables: tuple[str, ...] = Field(default=("counts",), description="What is read off a step.")
-    penalty: float | None = Field(default=None, gt=0, description="Fixed ridge penalty, over the sum of the rows; chosen in training if none.")
+    penalty: float | None = Field(
+        default=None, gt=0, description="Fixed ridge penalty over the sum of rows; chosen in training if none."
+    )
     controls: bool = Field(default=True, description="Run the controls; without them the report says so first.")
     curve: bool = Field(default=True, description="Also measure the error against nonces a step.")
     preset: Literal["", "published"] = Field(default="", description="published: the setting of the papers.")

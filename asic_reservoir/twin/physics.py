@@ -21,7 +21,7 @@ from asic_reservoir.twin.spec import TwinSpec
 FIRST_SUBSTEP_S = 0.02
 """Of the order of the die's time constant; substeps then grow threefold, since what is fast has settled."""
 SUBSTEP_GROWTH = 3.0
-MAX_SUBSTEP_S = 4.0
+MAX_SUBSTEP_S = 10.0
 MIN_DOMAIN_V = 1e-3
 MAX_LEAKAGE_LOG = 4.0
 """A chip in thermal runaway: its leakage stops growing here (55-fold), where a real supply gives up."""
@@ -32,7 +32,7 @@ _STILL_AIR_FLOW = 0.08
 
 @lru_cache(maxsize=64)
 def substeps_s(duration_s: float) -> NDArray[np.float64]:
-    """Lengths of the substeps of a step: 20 ms, then growing threefold up to 4 s.
+    """Lengths of the substeps of a step: 20 ms, then growing threefold up to 10 s.
 
     >>> substeps_s(0.1).tolist()
     [0.02, 0.06, 0.02]
