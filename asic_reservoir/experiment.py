@@ -72,9 +72,9 @@ def run_experiment(
     say(0, 1, "opening the board")
     with open_board(settings.board) as board:
         info = board.info
-        encoding = _encoding(settings, info)
-        if info.family == "recording" or not info.limits.frequency_mhz.high:
+        if info.nominal.frequency_mhz is None:
             raise UsageError(f"board {info.uri}: a recording cannot be driven with an input; use 'inspect'")
+        encoding = _encoding(settings, info)
         # refuse a series or an encoding that cannot be before anything runs
         series = task.generate(settings.first_seed, settings.steps)
         say(0, 1, "finding the edges of the chips")
@@ -89,7 +89,10 @@ def run_experiment(
         results, curve = run_seeds(plan, curve_plans, CURVE_SEEDS, None if twin else board, say, stop, workers)
         if stop():
             raise Interrupted
-        return build_report(plan, series, results, curve, board)
+        if not twin:
+            return build_report(plan, series, results, curve, board)
+    with open_board(settings.board) as fresh:  # the raster of a resumed run is that of a run in one go
+        return build_report(plan, series, results, curve, fresh)
 
 
 def _encoding(settings: RunSettings, info: BoardInfo) -> EncodingSettings:

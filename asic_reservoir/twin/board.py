@@ -48,6 +48,7 @@ class TwinBoard:
 
     Deterministic: the same URI and the same steps give the same observations, bit by bit.
 
+    >>> from asic_reservoir.twin import SPECS
     >>> with TwinBoard(SPECS["s9"], seed=1) as board:
     ...     seen = board.step(Step(OperatingPoint(frequency_mhz=650.0), duration_ns=10_000_000_000))
     >>> seen.origin.value, seen.counts.valid.shape

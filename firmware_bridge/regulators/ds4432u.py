@@ -17,8 +17,9 @@ _FEEDBACK_V = 0.6
 _R_LOW_OHM, _R_HIGH_OHM = 3320.0, 4750.0
 _FULL_SCALE_A = 9.8921e-5
 _CODES = 127
-_NEUTRAL_V = 1.451
-"""Below it the firmware sets the sign bit."""
+_NEUTRAL_V = _FEEDBACK_V + _R_HIGH_OHM * _FEEDBACK_V / _R_LOW_OHM
+"""Voltage without any current, 1.4584 V; below it the sign bit is set. The firmware compares with 1.451 V instead, so
+between the two its codes push the wrong way, by up to 19 mV; here they do not."""
 LOWEST_MV, HIGHEST_MV = 990.0, 1920.0
 """What 7 bits can express without wrapping, with a little room."""
 

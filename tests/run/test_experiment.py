@@ -72,6 +72,7 @@ def test_a_run_with_processes_is_the_same_to_the_last_digit(report: ReportData) 
     assert plain(run_experiment(SHORT, workers=2)) == plain(report)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_goes_on_from_what_it_recorded(report: ReportData, tmp_path: Path) -> None:
     asked = 0
 
@@ -124,6 +125,7 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_was_recorded(tmp_path: Path) -> None
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_the_published_setting_carries_nothing_and_the_verdict_says_so() -> None:
     found = run_experiment(RunSettings(preset="published", seeds=5, steps=1500), workers=1)
     assert found.verdict.label == "not supported"
@@ -140,6 +142,7 @@ def test_without_controls_the_report_is_marked() -> None:
     assert found.row("decoupled") is None
 
 
+@pytest.mark.slow
 def test_a_users_own_series(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     u = rng.uniform(-3, 5, 500)
