@@ -144,7 +144,7 @@ def _read_parquet(path: Path) -> tuple[FloatArray, FloatArray]:
                 if name not in found:
                     raise _missing(path, name, found)
             table = file.read(columns=list(COLUMNS))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names of a damaged schema may be any bytes
         raise DataError(f"{path}: not a Parquet file: {str(error).splitlines()[0][:160]}") from None
     columns = []
     for name in COLUMNS:
