@@ -83,6 +83,10 @@ class TwinBoard:
             [b * spec.chips_per_hashboard + sensor for b in range(spec.n_hashboards) for sensor in spec.sensor_chips]
         )
         self._sensor_counters = self._sensor_chips if spec.attributes_chips else np.zeros_like(self._sensor_chips)
+        self._means = np.empty((3, spec.n_chips))
+        self._per_chip = spec.attributes_chips or spec.n_chips == 1
+        self._share = np.full(spec.chips_per_hashboard, 1.0 / spec.chips_per_hashboard)
+        self._no_sensor = np.full((1, spec.n_chips if spec.attributes_chips else 1), np.nan)
         self._info = self._describe(uri or f"twin://{spec.family}?seed={seed}", inlet)
         self._set(spec.nominal)
         self._physics.advance(self._target_mhz, self._open_v, self._fan(), self._rate(), substeps_s(WARM_UP_S))
@@ -125,7 +129,7 @@ class TwinBoard:
             mean_invalid -= lost_s * invalid_hz[0]
         ended_by = step.until_nonces if duration_s < longest_s else None
         kept, lost = self._count(step, ended_by, mean_valid, mean_invalid, valid_hz[0])
-        counts = ChipCounts(*(self._counted(part) for part in kept))
+        counts = ChipCounts(*kept) if self._per_chip else ChipCounts(*(part.sum(keepdims=True) for part in kept))
         begin = self._now_ns
         end = begin + (step.duration_ns if step.until_nonces is None else max(1, round(duration_s * 1e9)))
         nonces = _NO_NONCES
@@ -185,7 +189,11 @@ class TwinBoard:
         A thinned Poisson process is two independent ones: nonces reported once, and nonces reported twice.
         """
         rng, again = self._rng, self._spec.job.duplicate_probability
-        once, invalid, duplicate = rng.poisson(np.array([(1.0 - again) * mean_valid, mean_invalid, again * mean_valid]))
+        means = self._means
+        np.multiply(mean_valid, 1.0 - again, out=means[0])
+        means[1] = mean_invalid
+        np.multiply(mean_valid, again, out=means[2])
+        once, invalid, duplicate = rng.poisson(means)
         valid = once + duplicate
         stale = rng.poisson(valid_hz * self._spec.job.stale_s) if step.work.clean else np.zeros_like(valid)
         if step.until_nonces is not None:
@@ -298,7 +306,7 @@ class TwinBoard:
         return array.copy()
 
     def _frequency_word(self) -> float | NDArray[np.float64]:
-        return self._target_mhz.copy() if self._spec.per_chip_frequency else float(self._target_mhz[0])
+        return self._target_mhz if self._spec.per_chip_frequency else float(self._target_mhz[0])
 
     def _fan(self) -> float:
         return (self._point.fan_percent or 0.0) / 100.0
@@ -338,9 +346,6 @@ class TwinBoard:
         drawn = self._rng.multinomial(number, weights / expected)
         return drawn[: len(mean_valid)], drawn[len(mean_valid) :]
 
-    def _counted(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
-        return part if self._info.n_counters > 1 or self._spec.n_chips == 1 else part.sum(keepdims=True)
-
     # -- sensors -------------------------------------------------------------------------------------------------
 
     def _telemetry(self, time_ns: int, chips_w: float) -> Telemetry:
@@ -349,19 +354,19 @@ class TwinBoard:
         boards, sensors = spec.n_hashboards, len(spec.sensor_chips)
         noise = self._rng.standard_normal(boards * (sensors + 2) + 1)
         sensed = physics.die_c[self._sensor_chips] + SENSOR_NOISE_C * noise[: boards * sensors]
-        chip_c = np.full((1, self._info.n_counters), np.nan)
+        chip_c = self._no_sensor.copy()
         chip_c[0, self._sensor_counters] = np.rint(sensed / SENSOR_STEP_C) * SENSOR_STEP_C
         board_noise, voltage_noise = noise[boards * sensors : -1].reshape(2, boards)
-        board_c = physics.heatsink_c.reshape(boards, -1).sum(axis=1) / spec.chips_per_hashboard
-        board_c += SENSOR_NOISE_C * board_noise
-        power = (chips_w / spec.regulator.efficiency + spec.overhead_w) * (1.0 + POWER_NOISE * noise[-1])
+        board_c = physics.heatsink_c.reshape(boards, -1) @ self._share + SENSOR_NOISE_C * board_noise
+        power = (chips_w / spec.regulator.efficiency + spec.overhead_w) * (1.0 + POWER_NOISE * float(noise[-1]))
+        rpm = round(float(physics.fan[0]) * spec.heat.fan_full_rpm)
         return Telemetry(
             time_ns=np.array([time_ns], np.int64),
             chip_temperature_c=chip_c,
             board_temperature_c=(np.rint(board_c / SENSOR_STEP_C) * SENSOR_STEP_C)[None],
             voltage_mv=np.rint(1000.0 * physics.board_v * (1.0 + VOLTAGE_NOISE * voltage_noise))[None],
             power_w=np.array([round(power, 1)]),
-            fan_rpm=np.array([float(round(physics.fan[0] * spec.heat.fan_full_rpm))]),
+            fan_rpm=np.array([float(rpm)]),
         )
 
     def _describe(self, uri: str, inlet_c: float) -> BoardInfo:

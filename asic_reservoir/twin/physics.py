@@ -35,13 +35,13 @@ def substeps_s(duration_s: float) -> NDArray[np.float64]:
     """Lengths of the substeps of a step: 20 ms, then growing threefold up to 10 s.
 
     >>> substeps_s(0.1).tolist()
-    [0.02, 0.06, 0.02]
+    [0.02, 0.08]
     """
     lengths: list[float] = []
     left, length = duration_s, FIRST_SUBSTEP_S
     while left > 1e-12:
         part = min(length, left)
-        if left - part < 0.25 * part:  # no sliver at the end
+        if left - part < 0.5 * part:  # no sliver at the end
             part = left
         lengths.append(part)
         left -= part
@@ -65,6 +65,7 @@ def _advance(  # type: ignore[no-untyped-def]
     reference_k = reference_c + _KELVIN
     power = np.zeros(die.shape[0])
     conductance = np.zeros(die.shape[0])
+    clock = np.zeros(die.shape[0])
     for k in range(lengths.shape[0]):
         dt = lengths[k]
         fan[0] = fan_target + (fan[0] - fan_target) * math.exp(-dt / fan_time)
@@ -73,47 +74,43 @@ def _advance(  # type: ignore[no-untyped-def]
         total_power = 0.0
         for b in range(n_hashboards):
             first = b * per_board
-            # the voltages of the domains: leakage depends on the voltage that it shapes, so the first substep,
-            # where clocks jump, takes two passes; later ones start from a voltage that is nearly right
-            for _ in range(2 if k == 0 else 1):
-                resistance = 0.0
-                for d in range(n_domains):
-                    v = max(domain_v[b, d], MIN_DOMAIN_V)  # a supply that is off still has a conductance
-                    over_v = (v - reference_v) / leakage_v
-                    g = 0.0
-                    for i in range(first + d * per_domain, first + (d + 1) * per_domain):
-                        leak_w = leakage_w[i] * math.exp(
-                            min((die[i] - reference_c) / leakage_k + over_v, MAX_LEAKAGE_LOG)
-                        )
-                        conductance[i] = capacitance_w[i] * frequency[i] + leak_w / (reference_v * v)
-                        g += conductance[i]
-                    domain_v[b, d] = g  # the conductance, for a moment
-                    resistance += 1.0 / g
-                supply = open_v[b] / (1.0 + load_line_ohm / resistance)
-                current = supply / resistance
-                for d in range(n_domains):
-                    domain_v[b, d] = current / domain_v[b, d]
-                board_v[b] = supply
-            upstream = 0.0
-            for i in range(first, first + per_board):
-                v = max(domain_v[b, (i - first) // per_domain], MIN_DOMAIN_V)
-                # clocks move toward what was asked for
+            for i in range(first, first + per_board):  # clocks move toward what was asked for
                 gap = target_mhz[i] - frequency[i]
                 move = min(abs(gap), slew * dt)
                 was = frequency[i]
                 frequency[i] += move if gap >= 0 else -move
-                clock = 0.5 * (was + frequency[i]) if slew * dt < abs(gap) else frequency[i]
+                clock[i] = 0.5 * (was + frequency[i]) if slew * dt < abs(gap) else frequency[i]
+            # the voltages of the domains; leakage, a fifth of the current, follows the voltage of the substep before
+            resistance = 0.0
+            for d in range(n_domains):
+                v = max(domain_v[b, d], MIN_DOMAIN_V)  # a supply that is off still has a conductance
+                over_v = (v - reference_v) / leakage_v
+                g = 0.0
+                for i in range(first + d * per_domain, first + (d + 1) * per_domain):
+                    leak_w = leakage_w[i] * math.exp(min((die[i] - reference_c) / leakage_k + over_v, MAX_LEAKAGE_LOG))
+                    conductance[i] = capacitance_w[i] * clock[i] + leak_w / (reference_v * v)
+                    g += conductance[i]
+                domain_v[b, d] = g  # the conductance, for a moment
+                resistance += 1.0 / g
+            supply = open_v[b] / (1.0 + load_line_ohm / resistance)
+            current = supply / resistance
+            for d in range(n_domains):
+                domain_v[b, d] = current / domain_v[b, d]
+            board_v[b] = supply
+            upstream = 0.0
+            for i in range(first, first + per_board):
+                v = max(domain_v[b, (i - first) // per_domain], MIN_DOMAIN_V)
                 # speed: alpha-power law, relative to reference voltage and temperature
                 kelvin = die[i] + _KELVIN
                 over = v - (threshold_v[i] - threshold_slope * (die[i] - reference_c))
                 over_reference = reference_v - threshold_v[i]
-                rate = rate_per_mhz * clock
+                rate = rate_per_mhz * clock[i]
                 if over < 1e-3:  # below its threshold a chip answers nothing
                     over, rate = 1e-3, 0.0
                 speed = (reference_v / v) * math.exp(
                     alpha * math.log(over / over_reference) - mobility * math.log(kelvin / reference_k)
                 )
-                x = clock / (edge_mhz[i] * speed)
+                x = clock[i] / (edge_mhz[i] * speed)
                 place = (x - X_LOW) * scale
                 if place <= 0.0:
                     error = table[i, 0]
