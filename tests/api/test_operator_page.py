@@ -47,7 +47,11 @@ def service(tmp_path_factory: pytest.TempPathFactory, serve: Any) -> Iterator[tu
 
 
 class Visit:
-    """A page, and what went wrong on it."""
+    """A page, and what went wrong on it.
+
+    Waiting is by selector only: a function to wait for is evaluated in the page again and again, which the page's own
+    policy (no eval) forbids from the second time on, so that such a wait passes or fails by chance.
+    """
 
     def __init__(self, browser: Any, url: str, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
@@ -97,7 +101,7 @@ def test_from_an_empty_queue_to_a_result(browser: Any, service: tuple[str, Any])
     visit.accessible()
     page.fill("#params", '{"n_steps": 0}')
     page.click("#submit")
-    page.wait_for_function("document.getElementById('news').textContent.includes('/params/n_steps')")
+    page.wait_for_selector("#news:has-text('/params/n_steps')")
     assert visit.hosts == {url.split("/")[2]}
     # the refused request is the only thing that the console has to say
     assert all("422" in line for line in visit.wrong), visit.wrong
@@ -161,7 +165,7 @@ def test_without_the_right_nothing_is_stopped(browser: Any, service: tuple[str, 
     page = visit.page
     page.fill("#key", secret)
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('who').textContent === 'onlooker: read'")
+    page.wait_for_selector("#who:text-is('onlooker: read')")
     page.click("#stop-lv06")
     page.fill("#stop-confirm", "lv06")
     page.click("#stop-do")
