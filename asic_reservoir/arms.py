@@ -16,6 +16,7 @@ from asic_reservoir.drive import Hooks, drive
 from asic_reservoir.edges import EdgeMap
 from asic_reservoir.encoding import Encoder, EncodingSettings
 from asic_reservoir.evaluation import Score, Split, evaluate
+from asic_reservoir.feature_names import feature_names
 from asic_reservoir.journal import Journal
 from asic_reservoir.observables import Record, states_of
 from asic_reservoir.readout import DEFAULT_ALPHAS
@@ -76,6 +77,12 @@ class SeedResult:
     capacity: dict[str, FloatArray] = field(default_factory=dict)
     capacity_threshold: float = 0.0
     record: Record | None = None
+    readout: Score | None = None
+    """Of the silicon's states alone, with its weights."""
+    state_mean: FloatArray | None = None
+    state_scale: FloatArray | None = None
+    """Over the training rows, (n_states,)."""
+    feature_names: list[str] = field(default_factory=list)
 
 
 def arm_names(settings: RunSettings) -> tuple[str, ...]:
@@ -209,4 +216,8 @@ def _score(plan: Plan, seed: int, series: Series, scaled: FloatArray, records: d
             result.capacity[name] = found.per_lag()
             result.capacity_threshold = max(result.capacity_threshold, found.threshold)
         result.record = main
+        # of the first draw, whatever it scored: choosing the best one by its test score would be training on the test
+        result.readout = scores["silicon"]
+        result.state_mean, result.state_scale = silicon[split.train_rows].mean(0), silicon[split.train_rows].std(0)
+        result.feature_names = feature_names(settings.observables, main)
     return result

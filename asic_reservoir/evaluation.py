@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,9 @@ class Score:
     """(n_test,)"""
     alpha: float
     """The penalty that the training part chose."""
+    weights: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """In units of the states, (n_states,); empty where the score is not that of one readout of states."""
+    intercept: float = 0.0
 
     @property
     def squared_errors(self) -> FloatArray:
@@ -117,7 +120,8 @@ def evaluate(
         readout = RidgeReadout(alphas, selection=selection, gap=gap).fit(x, y)
         predictions = readout.predict(states[split.test_rows])
     wanted = target[split.test_rows]
-    return Score(nrmse(predictions, wanted), predictions, wanted, float(readout.alpha_))
+    coef, intercept = np.asarray(readout.coef_, np.float64), float(readout.intercept_)
+    return Score(nrmse(predictions, wanted), predictions, wanted, float(readout.alpha_), coef, intercept)
 
 
 def evaluate_targets(

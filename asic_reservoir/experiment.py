@@ -14,19 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from asic_reservoir._blas import single_thread
-from asic_reservoir.arms import Plan
+from asic_reservoir.arms import Plan, SeedResult
 from asic_reservoir.baselines import NoisyEsn, tune_esn
 from asic_reservoir.board import Board, BoardInfo
 from asic_reservoir.drive import Interrupted
 from asic_reservoir.edges import EdgeMap, find_edges
 from asic_reservoir.encoding import Encoder, EncodingSettings, default_encoding, reach_of
 from asic_reservoir.errors import DataError, UsageError
+from asic_reservoir.provenance import collect
 from asic_reservoir.registry import open_board
 from asic_reservoir.report.files import write_atomic
 from asic_reservoir.report.model import ReportData
 from asic_reservoir.run_pool import run_seeds
 from asic_reservoir.run_settings import RunSettings, with_preset
-from asic_reservoir.tasks import open_task
+from asic_reservoir.tasks import Series, open_task
+from asic_reservoir.trained import ReadoutSettings, TrainedReadout
 
 Progress = Callable[[int, int, str], None]
 CURVE_SECONDS = (1.0, 3.0, 60.0, 600.0)
@@ -45,6 +47,7 @@ def run_experiment(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     workers: int | None = None,
+    trained: Callable[[TrainedReadout], None] | None = None,
 ) -> ReportData:
     """Run a task on a board, with its controls, and say what the silicon contributed.
 
@@ -54,6 +57,7 @@ def run_experiment(
         progress: Called with steps done, steps in all, and what is going on.
         cancelled: Asked between steps; True ends the run, what was recorded stays.
         workers: Processes for twins; as many as the machine has cores where None. A real board has one holder.
+        trained: Given the readout of the board's states alone, of the first draw.
 
     Raises:
         UsageError, NotFoundError: a setting, task or board that does not exist, or a folder that holds another run.
@@ -89,10 +93,57 @@ def run_experiment(
         results, curve = run_seeds(plan, curve_plans, CURVE_SEEDS, None if twin else board, say, stop, workers)
         if stop():
             raise Interrupted
+        if trained is not None:
+            trained(_readout(plan, series, results[0]))
         if not twin:
             return build_report(plan, series, results, curve, board)
     with open_board(settings.board) as fresh:  # the raster of a resumed run is that of a run in one go
         return build_report(plan, series, results, curve, fresh)
+
+
+def _readout(plan: Plan, series: Series, result: SeedResult) -> TrainedReadout:
+    """The readout of a draw, with everything that made its states."""
+    settings, info, encoding, edges, score = plan.settings, plan.info, plan.encoding, plan.edges, result.readout
+    assert score is not None  # of the first draw it is kept
+    assert result.state_mean is not None
+    assert result.state_scale is not None
+    low, high = series.input_range
+    about = ReadoutSettings(
+        task=Path(settings.task).name,
+        board=info.uri,
+        family=info.family,
+        model=info.model,
+        n_counters=info.n_counters,
+        origin=info.origin,
+        encoding=encoding.name,
+        mode=encoding.mode,
+        lags=encoding.n_lags,
+        slots=encoding.n_slots,
+        step_seconds=encoding.step_s,
+        difficulty=encoding.difficulty,
+        observables=settings.observables,
+        mask_seed=result.seed,
+        input_low=low,
+        input_high=high,
+        voltage_mv=edges.voltage_mv if edges else None,
+        coupling=edges.coupling if edges else 0.0,
+        washout=plan.split.washout,
+        train=plan.split.train,
+        alpha=score.alpha,
+        test_nrmse=score.nrmse,
+        provenance=collect(seeds=[result.seed], settings={"task": Path(settings.task).name}).model_dump(mode="json"),
+    )
+    none = np.zeros(0)
+    return TrainedReadout(
+        about,
+        score.weights,
+        score.intercept,
+        result.state_mean,
+        result.state_scale,
+        tuple(result.feature_names),
+        edges.edge_mhz if edges else none,
+        edges.width if edges else none,
+    )
 
 
 def _encoding(settings: RunSettings, info: BoardInfo) -> EncodingSettings:

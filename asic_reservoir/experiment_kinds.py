@@ -10,15 +10,27 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from asic_reservoir.drive import Interrupted
 from asic_reservoir.errors import UsageError
+from asic_reservoir.kept import KeptModel
 from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
-from asic_reservoir.report.files import write_report
+from asic_reservoir.report.files import write_atomic, write_report
 from asic_reservoir.report.model import ReportData
 from asic_reservoir.run_settings import RunSettings
 from asic_reservoir.tasks import task_names
 from asic_reservoir.tasks._file import COLUMNS
+from asic_reservoir.trained import FORMAT, TrainedReadout
 
 FEWEST, MOST = 200, 200_000
 """Rows of a series."""
+MODEL_NAME: Any = (
+    str | None,
+    Field(
+        default=None,
+        max_length=64,
+        pattern=r"^[a-z0-9][a-z0-9._-]*$",
+        description="Name to keep the trained readout under; that of the task where left out.",
+    ),
+)
+MODEL_FILE = "model.npz"
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -38,6 +50,7 @@ def _settings_model(name: str, **fields: Any) -> type[BaseModel]:
 ExperimentSettings = _settings_model(
     "ExperimentSettings",
     task=(Literal[task_names()], Field(default="narma10", description="A built-in task.")),
+    model_name=MODEL_NAME,
 )
 SeriesSettings = _settings_model(
     "SeriesSettings",
@@ -47,6 +60,7 @@ SeriesSettings = _settings_model(
         int | None,
         Field(default=None, ge=FEWEST, le=MOST, description="Steps of a draw; all rows where left out."),
     ),
+    model_name=MODEL_NAME,
 )
 
 
@@ -76,18 +90,27 @@ def series(settings: Any, context: TaskContext) -> TaskOutcome:
 def _run(chosen: dict[str, Any], context: TaskContext) -> TaskOutcome:
     from asic_reservoir.experiment import run_experiment
 
+    name = chosen.pop("model_name") or Path(chosen["task"]).stem
     settings = RunSettings.model_validate(chosen | {"board": context.board})
     records = context.folder / "records"
+    readouts: list[TrainedReadout] = []
     try:
         # one process: the worker's fence and meter stand around every board of this one
         report = run_experiment(
-            settings, folder=records, progress=context.progress, cancelled=context.cancelled, workers=1
+            settings,
+            folder=records,
+            progress=context.progress,
+            cancelled=context.cancelled,
+            workers=1,
+            trained=readouts.append,
         )
     except Interrupted:
         raise Cancelled from None
     _remove(records)
     write_report(report, context.folder)
-    return TaskOutcome(origin=report.origin, data=report.to_dict(), summary=_summary(report))
+    write_atomic(context.folder / MODEL_FILE, readouts[0].to_npz())
+    kept = KeptModel(name=name, file=MODEL_FILE, format=FORMAT)
+    return TaskOutcome(origin=report.origin, data=report.to_dict(), summary=_summary(report), facts=(kept,))
 
 
 def _summary(report: ReportData) -> dict[str, float | int | str]:

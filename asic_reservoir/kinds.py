@@ -13,12 +13,13 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from asic_reservoir.board import Origin
 from asic_reservoir.errors import NotFoundError, UsageError
+from asic_reservoir.kept import KeptCalibration, KeptClaim, KeptModel
 
 GROUP = "asic_reservoir.task_kinds"
 
@@ -27,6 +28,23 @@ Params = TypeVar("Params", bound=BaseModel)
 
 class Cancelled(Exception):
     """The task was cancelled, and stopped at a place where it could."""
+
+
+class Stream(Protocol):
+    """Where a streaming task takes its inputs from, and gives its outputs to."""
+
+    def take(self, timeout_s: float) -> list[tuple[int, float]]:
+        """Inputs that have come, (sequence, u), in order and none twice; empty after the time-out."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more inputs follow those that were taken."""
+        ...
+
+    def give(self, sequence: int, output: Mapping[str, Any]) -> None:
+        """The output that belongs to an input, as plain JSON."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +59,10 @@ class TaskContext:
     """Say how far it is: steps done, steps in all, a word about what is going on."""
     cancelled: Callable[[], bool] = lambda: False
     """Whether it should stop; asked at least once a step."""
+    given: Mapping[str, Path] = field(default_factory=dict)
+    """Files by the setting that named them, see :attr:`TaskKind.given`."""
+    stream: Stream | None = None
+    """Inputs that come while it runs; only where the kind is :attr:`TaskKind.streaming`."""
 
     def stop_if_cancelled(self) -> None:
         """Raises Cancelled if it should stop."""
@@ -57,6 +79,8 @@ class TaskOutcome:
     """The result as a JSON document."""
     summary: Mapping[str, float | int | str] = field(default_factory=dict)
     """A handful of numbers that stand for it in lists."""
+    facts: tuple[KeptModel | KeptCalibration | KeptClaim, ...] = ()
+    """What is kept for others to look up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +99,11 @@ class TaskKind(Generic[Params]):
     """Settings for a first try; must be valid."""
     restartable: bool = True
     """Whether it may be begun again after a real board was driven by an attempt that died."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Settings that are identifiers of something that the service keeps, ``"model"`` or ``"series"``: what they name
+    is there as a file when the task runs."""
+    streaming: bool = False
+    """Whether its inputs come while it runs."""
 
     def parse(self, settings: Mapping[str, Any]) -> Params:
         """Raises UsageError that names the first setting that is wrong."""

@@ -37,6 +37,7 @@ from asic_reservoir.store.facts.schema import (
     segments,
     tasks,
 )
+from asic_reservoir.store.facts.streams import stream_steps, streams, uploads
 from asic_reservoir.store.facts.writer import Writer
 
 __all__ = [
@@ -62,8 +63,11 @@ __all__ = [
     "segments",
     "shares",
     "shelf",
+    "stream_steps",
+    "streams",
     "task_events",
     "task_files",
     "tasks",
     "upgrade",
+    "uploads",
 ]

@@ -1,0 +1,58 @@
+"""What a task leaves beside its result: facts that outlive it, and that others look up.
+
+A kind of task puts them into :attr:`asic_reservoir.kinds.TaskOutcome.facts`; who runs the task writes them in the
+transaction of its result, so that there is no result without its facts and no fact without its result.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class KeptModel(_Kept):
+    """A trained readout, in a file that the task left in its folder."""
+
+    fact: Literal["model"] = "model"
+    name: str = Field(max_length=128)
+    """What it does; the service adds the name of the board and counts versions of the same name."""
+    file: str
+    """Name in the folder of the task, written by :meth:`asic_reservoir.trained.TrainedReadout.to_npz`."""
+    format: str
+
+
+class KeptCalibration(_Kept):
+    """A calibration of the board that the task ran on."""
+
+    fact: Literal["calibration"] = "calibration"
+    content: dict[str, Any]
+    """The record as a JSON document."""
+
+
+class KeptClaim(_Kept):
+    """A published claim, tried on the board that the task ran on."""
+
+    fact: Literal["claim"] = "claim"
+    claim: str
+    """Identifier in :mod:`asic_reservoir.claims`."""
+    measured: dict[str, Any]
+    """Value, interval, control."""
+    verdict: Literal["supported", "not supported", "undecided"]
+
+
+Kept = Annotated[KeptModel | KeptCalibration | KeptClaim, Field(discriminator="fact")]
+_KEPT: TypeAdapter[KeptModel | KeptCalibration | KeptClaim] = TypeAdapter(Kept)
+
+
+def parse_kept(document: dict[str, Any]) -> KeptModel | KeptCalibration | KeptClaim:
+    """A fact as it went over a wire.
+
+    >>> parse_kept({"fact": "claim", "claim": "narma10", "measured": {}, "verdict": "undecided"}).verdict
+    'undecided'
+    """
+    return _KEPT.validate_python(document)
