@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from asic_reservoir.board import Board, Detail, NonceFlag, Observation, Origin, Resumable, Step, Work
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.tpf.accounting import BlockCounts, EnergyEstimate, account
+from asic_reservoir.tpf.compression import Job
 from asic_reservoir.tpf.curve import Label
 from asic_reservoir.tpf.detectors import Dataset, Split
 from asic_reservoir.tpf.energy import Architecture, EnergyModel
 from asic_reservoir.tpf.predictors import Evaluation, PredictorName, evaluate, make_predictor, scores_of
 from asic_reservoir.tpf.run_folder import RunFolder
-from asic_reservoir.tpf.sha256 import Job, word7_of, zero_bits
+from asic_reservoir.tpf.sha256 import word7_of, zero_bits
 
 NAMES = ("early_nonces", "mean_offset", "offset_std", "first_offset", "chip_temperature_c", "voltage_mv")
 KEEP_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from asic_reservoir.errors import UsageError
 from asic_reservoir.tpf._constants import IV, K
-from asic_reservoir.tpf.sha256 import Job, Words, check_nonces, check_round
+from asic_reservoir.tpf.compression import Job, Words, check_nonces, check_round
 
 _THREADS = 128
 

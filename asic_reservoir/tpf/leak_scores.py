@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from asic_reservoir.errors import DataError
 from asic_reservoir.tpf._constants import ROUNDS
+from asic_reservoir.tpf.compression import Job, Trace
 from asic_reservoir.tpf.scoring import N_BINS, Background, ScoreKind, ScoreTable, accumulate
-from asic_reservoir.tpf.sha256 import Job, Kernel, Trace, trace_of, word7_of, zero_bits
+from asic_reservoir.tpf.sha256 import Kernel, trace_of, word7_of, zero_bits
 
 CONTROL_ROUNDS = tuple(range(4, 33))
 """R of the positive control."""

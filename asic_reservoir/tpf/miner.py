@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from asic_reservoir.errors import UsageError
 from asic_reservoir.tpf._constants import DIGEST_BITS, HEADER_BITS, IV, PADDING, K
+from asic_reservoir.tpf.compression import Job, check_nonces
 from asic_reservoir.tpf.policy import FilterPolicy
-from asic_reservoir.tpf.sha256 import Job, check_nonces, word7_of, zero_bits
+from asic_reservoir.tpf.sha256 import word7_of, zero_bits
 
 _U = np.uint32
 

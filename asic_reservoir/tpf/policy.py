@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asic_reservoir.errors import AsicReservoirError, DataError, NotFoundError, UsageError
+from asic_reservoir.tpf.compression import check_round
 from asic_reservoir.tpf.scoring import ScoreKind, ScoreTable
-from asic_reservoir.tpf.sha256 import check_round
 
 _SCHEMA = "asic-reservoir/tpf-filter/1"
 FILE_NAME = "filter.json"

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from asic_reservoir.claims import of_leak
+from asic_reservoir.kept import Kept
 from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.report.files import write_report
 from asic_reservoir.report.model import ReportData
@@ -57,7 +59,9 @@ def leak(params: LeakParams, context: TaskContext) -> TaskOutcome:
         stop=context.cancelled,
     )
     context.stop_if_cancelled()
-    return _outcome(leak_report(result_of(counts), settings), context)
+    report = leak_report(result_of(counts), settings)
+    claim = of_leak(report)
+    return _outcome(report, context, () if claim is None else (claim,))
 
 
 def windows(params: WindowParams, context: TaskContext) -> TaskOutcome:
@@ -85,9 +89,9 @@ def windows(params: WindowParams, context: TaskContext) -> TaskOutcome:
     return _outcome(windows_report(judge(seen, settings)), context)
 
 
-def _outcome(report: ReportData, context: TaskContext) -> TaskOutcome:
+def _outcome(report: ReportData, context: TaskContext, facts: tuple[Kept, ...] = ()) -> TaskOutcome:
     write_report(report, context.folder)
-    return TaskOutcome(origin=report.origin, data=report.to_dict(), summary={"verdict": report.verdict.label})
+    return TaskOutcome(report.origin, report.to_dict(), {"verdict": report.verdict.label}, facts)
 
 
 def kinds() -> list[TaskKind[Any]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.tpf.accounting import BlockCounts
+from asic_reservoir.tpf.compression import check_round
 from asic_reservoir.tpf.detectors import Dataset, Split
 from asic_reservoir.tpf.information import Auc, auc, histogram_of
 from asic_reservoir.tpf.leak_scores import job_of, keep
@@ -28,7 +29,7 @@ from asic_reservoir.tpf.policy import (
 )
 from asic_reservoir.tpf.predictors import Evaluation, PredictorName, evaluate, make_predictor
 from asic_reservoir.tpf.scoring import Background, ScoreKind, bits_of
-from asic_reservoir.tpf.sha256 import Kernel, check_round, trace_of
+from asic_reservoir.tpf.sha256 import Kernel, trace_of
 
 _TRAIN_STREAM, _MINE_STREAM = 10, 11
 HEADERS_PER_JOB = 1 << 16

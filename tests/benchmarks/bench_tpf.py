@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asic_reservoir.tpf import _shani, gpu
+from asic_reservoir.tpf.compression import Job
 from asic_reservoir.tpf.leakage import default_workers
 from asic_reservoir.tpf.miner import mine
-from asic_reservoir.tpf.sha256 import Job, Kernel, tap, trace_of, word7_of
+from asic_reservoir.tpf.sha256 import Kernel, tap, trace_of, word7_of
 
 HEADERS = int(float(os.environ.get("ASIC_RESERVOIR_BENCH_TPF_HEADERS", "1e6")))
 ROUNDS = int(os.environ.get("ASIC_RESERVOIR_BENCH_TPF_ROUNDS", "5"))

@@ -14,13 +14,15 @@ import pytest
 from asic_reservoir.cli import main
 from asic_reservoir.report.files import read_report
 from asic_reservoir.tpf import gpu
+from asic_reservoir.tpf.compression import Job
 from asic_reservoir.tpf.reports import published_table
-from asic_reservoir.tpf.sha256 import Job, tap
+from asic_reservoir.tpf.sha256 import tap
 
 GPU_SCRIPT = """
 import numpy as np
 from asic_reservoir.tpf.gpu import available, tap_on_gpu
-from asic_reservoir.tpf.sha256 import Job, Kernel, tap, word7_of
+from asic_reservoir.tpf.compression import Job
+from asic_reservoir.tpf.sha256 import Kernel, tap, word7_of
 assert available()
 job = Job.random(np.random.default_rng(0))
 nonces = np.array([0, 1, 2**31, 2**32 - 1], np.uint32)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from asic_reservoir.errors import DataError
+from asic_reservoir.tpf.compression import Job
 from asic_reservoir.tpf.detectors import Dataset, Split, detect, split_by_time
 from asic_reservoir.tpf.leak_scores import keep
 from asic_reservoir.tpf.predictors import (
@@ -16,7 +17,7 @@ from asic_reservoir.tpf.predictors import (
     evaluate,
     make_predictor,
 )
-from asic_reservoir.tpf.sha256 import Job, Kernel, trace_of
+from asic_reservoir.tpf.sha256 import Kernel, trace_of
 
 N = 600
 

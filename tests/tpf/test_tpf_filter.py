@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from asic_reservoir.errors import AsicReservoirError, DataError, NotFoundError, UsageError
 from asic_reservoir.tpf import energy
 from asic_reservoir.tpf.accounting import BlockCounts, account
+from asic_reservoir.tpf.compression import Job
 from asic_reservoir.tpf.energy import Architecture, EnergyModel
 from asic_reservoir.tpf.miner import mine
 from asic_reservoir.tpf.policy import (
@@ -25,7 +26,7 @@ from asic_reservoir.tpf.policy import (
     neyman_pearson_threshold,
 )
 from asic_reservoir.tpf.scoring import ScoreKind
-from asic_reservoir.tpf.sha256 import Job, trace_of, word7_of, zero_bits
+from asic_reservoir.tpf.sha256 import trace_of, word7_of, zero_bits
 from asic_reservoir.tpf.training import Trained, TrainSettings, field_test, train
 
 SEQUENTIAL = EnergyModel(Architecture.SEQUENTIAL)

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 from asic_reservoir.errors import BusyError, DataError, UsageError
+from asic_reservoir.tpf.compression import Job
 from asic_reservoir.tpf.curve import Label, result_of
 from asic_reservoir.tpf.leak_report import leak_json, leak_report
 from asic_reservoir.tpf.leak_scores import CONTROL_ROUNDS
 from asic_reservoir.tpf.leakage import LeakCounts, LeakSettings, run_leakage
 from asic_reservoir.tpf.run_folder import RunFolder
 from asic_reservoir.tpf.scoring import N_BINS, Background, ScoreKind, accumulate
-from asic_reservoir.tpf.sha256 import Job, Kernel, trace_of, zero_bits
+from asic_reservoir.tpf.sha256 import Kernel, trace_of, zero_bits
 
 SMALL = LeakSettings(
     headers=1 << 19,

@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.tpf import _shani
 from asic_reservoir.tpf._constants import IV
-from asic_reservoir.tpf.sha256 import (
-    Job,
-    Kernel,
-    check_nonces,
-    compression_state,
-    sha256,
-    tap,
-    trace_of,
-    word7_of,
-    zero_bits,
-)
+from asic_reservoir.tpf.compression import Job, check_nonces, compression_state, sha256
+from asic_reservoir.tpf.sha256 import Kernel, tap, trace_of, word7_of, zero_bits
 
 KERNELS = [Kernel.PORTABLE, *([Kernel.EXTENSIONS] if _shani.available() else [])]
 
