@@ -1,7 +1,7 @@
 """Nonce replies of BM1366 chips decoded by the million: the same frames as :class:`.stream.Bm1366Replies`, as columns.
 
-A rack of boards arrives in large reads; frames are found and checked in NumPy, and nothing is done a frame in Python
-unless false preambles overlap.
+A rack of boards arrives in large reads; frames are found and checked in compiled code, and nothing is done a frame in
+Python.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from asic_reservoir.errors import UsageError
@@ -16,9 +17,8 @@ from firmware_bridge.bm13xx.bm1366 import LONG_REPLY, NONCE_KIND, REGISTER_KIND,
 from firmware_bridge.bm13xx.crc import CRC5_TABLE
 
 _TABLE = np.frombuffer(CRC5_TABLE, np.uint8)
-_START = np.uint8(0x1F << 3)
+_START = 0x1F << 3
 _FIRST, _SECOND = REPLY_PREAMBLE
-_KINDS = np.array([kind in (REGISTER_KIND, NONCE_KIND) for kind in range(8)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,44 +94,36 @@ def _none(reply_size: int) -> NDArray[np.uint8]:
     return np.empty((0, reply_size), np.uint8)
 
 
-def _valid(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Rows whose checksum leaves no residue and whose kind is known; their preamble is not looked at."""
-    state = np.full(len(frames), _START)
-    for column in range(2, frames.shape[1]):
-        state = _TABLE[state ^ frames[:, column]]
-    return np.asarray((state == 0) & _KINDS[frames[:, -1] >> 5])
+@njit(cache=True)
+def _find(raw, size, table, starts):  # type: ignore[no-untyped-def]
+    """Beginnings of the frames into ``starts``; their number, and the number of bytes done with.
+
+    First come, first served, as the stream parser does: where a frame ends the search goes on behind it, and where
+    none is, one byte on.
+    """
+    length = len(raw)
+    found, at = 0, 0
+    while at < length:
+        if raw[at] != _FIRST or (at + 1 < length and raw[at + 1] != _SECOND):
+            at += 1
+            continue
+        if at + size > length:
+            break
+        kind = raw[at + size - 1] >> 5
+        state = _START
+        for position in range(at + 2, at + size):
+            state = table[state ^ raw[position]]
+        if state == 0 and kind in (NONCE_KIND, REGISTER_KIND):
+            starts[found] = at
+            found += 1
+            at += size
+        else:
+            at += 1
+    return found, at
 
 
 def _frames(raw: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], int]:
-    """Beginnings of the frames, and the number of bytes done with."""
-    whole = len(raw) // size
-    aligned = raw[: whole * size].reshape(whole, size)
-    rest = raw[whole * size :]
-    if whole and REPLY_PREAMBLE.startswith(rest[:2].tobytes()):  # the usual case: frames, and the beginning of one
-        good = (aligned[:, 0] == _FIRST) & (aligned[:, 1] == _SECOND)
-        if good.all() and _valid(aligned).all():
-            return np.arange(0, whole * size, size, dtype=np.int64), whole * size
-    places = np.flatnonzero((raw[:-1] == _FIRST) & (raw[1:] == _SECOND)).astype(np.int64)
-    complete = places[places + size <= len(raw)]
-    if len(complete):
-        windows = np.lib.stride_tricks.sliding_window_view(raw, size)[complete]
-        complete = complete[_valid(windows)]
-    starts = _without_overlap(complete, size)
-    done = int(starts[-1]) + size if len(starts) else 0
-    # What may still become a frame: the first preamble behind the last frame that lacks bytes, or half a preamble.
-    open_places = places[(places >= done) & (places + size > len(raw))]
-    if len(open_places):
-        return starts, int(open_places[0])
-    return starts, max(done, len(raw) - 1) if len(raw) and raw[-1] == _FIRST else len(raw)
-
-
-def _without_overlap(starts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """First come, first served: a start inside the frame before it is dropped, as the stream parser does."""
-    if len(starts) < 2 or int(np.diff(starts).min()) >= size:
-        return starts
-    kept, free = [], 0
-    for start in starts.tolist():
-        if start >= free:
-            kept.append(start)
-            free = start + size
-    return np.array(kept, np.int64)
+    """Beginnings of the frames, and the number of bytes done with: what follows may still become a frame."""
+    starts = np.empty(len(raw) // size, np.int64)
+    found, done = _find(raw, size, _TABLE, starts)
+    return starts[:found], int(done)

@@ -7,11 +7,13 @@ little-endian, hashes in header order. The block's id is its SHA-256d; the work 
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha512
 from struct import Struct
 
-from Crypto.Hash import RIPEMD160  # hashlib has RIPEMD-160 only where OpenSSL's legacy provider is on
+from Crypto.Hash import RIPEMD160
 
 from asic_reservoir.errors import DataError
 from asic_reservoir.headers import sha256d
@@ -65,6 +67,19 @@ def pack_header(
     return bytes(_HEADER.pack(version, previous, root, claim_trie, ntime, nbits, nonce))
 
 
+def _find_ripemd160() -> Callable[[bytes], bytes]:
+    """That of OpenSSL, five times faster, where hashlib has it: a version before 3.0.7 only with its legacy part."""
+    try:
+        hashlib.new("ripemd160")
+    except ValueError:
+        return lambda data: RIPEMD160.new(data).digest()
+    new = hashlib.new
+    return lambda data: new("ripemd160", data).digest()
+
+
+ripemd160 = _find_ripemd160()
+
+
 def pow_hash(data: bytes) -> bytes:
     """The proof-of-work hash: sha256d(ripemd160(s[:32]) + ripemd160(s[32:])) with s = sha512(sha256d(data)).
 
@@ -72,4 +87,4 @@ def pow_hash(data: bytes) -> bytes:
     '282d17dccbf49a3fb73fa0d1d59dcc9bcf9ad93be9c1c71e3dc6cbb889fb436d'
     """
     wide = sha512(sha256d(data)).digest()
-    return sha256d(RIPEMD160.new(wide[:32]).digest() + RIPEMD160.new(wide[32:]).digest())
+    return sha256d(ripemd160(wide[:32]) + ripemd160(wide[32:]))

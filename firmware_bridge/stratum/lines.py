@@ -213,6 +213,9 @@ _READERS: dict[str, Callable[[list[object]], Message]] = {
 # ------------------------------------------------------------------------------------------------------ encoding
 
 
+_DENSE, _SPACED = json.JSONEncoder(separators=(",", ":")), json.JSONEncoder(separators=(", ", ": "))
+
+
 def encode(message_id: MessageId, message: Message, *, spaced: bool = False) -> bytes:
     """A request or push as one line, newline included. ``spaced`` puts blanks after ``:`` and ``,`` as v2.1.8 does.
 
@@ -229,12 +232,14 @@ def encode_answer(answer: Answer, *, spaced: bool = False) -> bytes:
     >>> encode_answer(Answer(9, error=StratumError(21, "Job not found")))
     b'{"id":9,"result":null,"error":[21,"Job not found",null]}\\n'
     """
+    if answer.error is None and answer.result is True and type(answer.id) is int and not spaced:
+        return b'{"id":%d,"result":true,"error":null}\n' % answer.id  # what every good share gets
     error = None if answer.error is None else [answer.error.code, answer.error.message, None]
     return _line({"id": answer.id, "result": answer.result, "error": error}, spaced)
 
 
 def _line(fields: dict[str, object], spaced: bool) -> bytes:
-    return json.dumps(fields, separators=(", ", ": ") if spaced else (",", ":")).encode() + b"\n"
+    return (_SPACED if spaced else _DENSE).encode(fields).encode() + b"\n"
 
 
 def method_and_params(message: Message) -> tuple[str, list[object]]:

@@ -1,6 +1,7 @@
 """LBRY: genesis block and proof-of-work vectors of protocols.md 7.5, the Stratum variant of 7.6."""
 
 import contextlib
+import hashlib
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from asic_reservoir.errors import DataError
 from asic_reservoir.headers import display, target_of_bits
+from firmware_bridge.lbry import pow as lbry_pow
 from firmware_bridge.lbry.pow import LbryHeader, pow_hash
 from firmware_bridge.lbry.stratum import LbryNotify, LbryWork, decode_lbry, encode_lbry_notify
 from firmware_bridge.stratum.difficulty import HASHES_PER_DIFFICULTY_LBRY, mean_interval_s
@@ -42,6 +44,20 @@ def test_the_genesis_block_validates() -> None:
 def test_proof_of_work_of_zeros_and_of_nothing() -> None:
     assert display(pow_hash(bytes(112))) == "9fc796675469cbae02e8df29d87dd024ba1f01e403fb316434ea963410aca4e3"
     assert display(pow_hash(b"")) == "282d17dccbf49a3fb73fa0d1d59dcc9bcf9ad93be9c1c71e3dc6cbb889fb436d"
+
+
+@pytest.mark.parametrize("with_openssl", [True, False])
+def test_ripemd160_of_either_library(with_openssl: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check values of its authors (Dobbertin, Bosselaers, Preneel)."""
+
+    def new(name: str, data: bytes = b"") -> None:
+        raise ValueError(f"unsupported hash type {name}")
+
+    if not with_openssl:
+        monkeypatch.setattr(hashlib, "new", new)
+    ripemd160 = lbry_pow._find_ripemd160()
+    assert ripemd160(b"").hex() == "9c1185a5c5e9fc54612808977ee8f548b2258d31"
+    assert ripemd160(b"abc").hex() == "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"
 
 
 def test_genesis_is_accepted_as_a_share_on_the_scale_of_the_pools() -> None:
