@@ -32,14 +32,12 @@ from asic_reservoir.twin.chips import draw_chips
 from asic_reservoir.twin.physics import Physics, substeps_s
 from asic_reservoir.twin.pll import quantize_mhz
 from asic_reservoir.twin.regulator import quantize_mv
+from asic_reservoir.twin.sensors import sense
 from asic_reservoir.twin.spec import LinkSpec, TwinSpec
 
 WARM_UP_S = 1200.0
 """A twin opens at thermal equilibrium of its nominal point: it has been running for so long."""
-SENSOR_NOISE_C = 0.2  # [assumption] of a remote-diode sensor
-SENSOR_STEP_C = 0.25  # a quarter of a degree: two fraction bits of the TMP42x class
 POWER_NOISE = 0.005  # [assumption] relative
-VOLTAGE_NOISE = 0.001  # [assumption] relative
 _NO_NONCES = NonceBatch.empty()
 
 
@@ -353,18 +351,19 @@ class TwinBoard:
         spec, physics = self._spec, self._physics
         boards, sensors = spec.n_hashboards, len(spec.sensor_chips)
         noise = self._rng.standard_normal(boards * (sensors + 2) + 1)
-        sensed = physics.die_c[self._sensor_chips] + SENSOR_NOISE_C * noise[: boards * sensors]
-        chip_c = self._no_sensor.copy()
-        chip_c[0, self._sensor_counters] = np.rint(sensed / SENSOR_STEP_C) * SENSOR_STEP_C
-        board_noise, voltage_noise = noise[boards * sensors : -1].reshape(2, boards)
-        board_c = physics.heatsink_c.reshape(boards, -1) @ self._share + SENSOR_NOISE_C * board_noise
+        chip_c, board_c, voltage_mv = self._no_sensor.copy(), np.empty((1, boards)), np.empty((1, boards))
+        sinks_c = physics.heatsink_c.reshape(boards, -1) @ self._share
+        sense(
+            physics.die_c, self._sensor_chips, self._sensor_counters, sinks_c, physics.board_v, noise,
+            chip_c, board_c, voltage_mv,
+        )  # fmt: skip
         power = (chips_w / spec.regulator.efficiency + spec.overhead_w) * (1.0 + POWER_NOISE * float(noise[-1]))
         rpm = round(float(physics.fan[0]) * spec.heat.fan_full_rpm)
         return Telemetry(
             time_ns=np.array([time_ns], np.int64),
             chip_temperature_c=chip_c,
-            board_temperature_c=(np.rint(board_c / SENSOR_STEP_C) * SENSOR_STEP_C)[None],
-            voltage_mv=np.rint(1000.0 * physics.board_v * (1.0 + VOLTAGE_NOISE * voltage_noise))[None],
+            board_temperature_c=board_c,
+            voltage_mv=voltage_mv,
             power_w=np.array([round(power, 1)]),
             fan_rpm=np.array([float(rpm)]),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 CRYSTAL_MHZ = 25.0
@@ -39,7 +40,23 @@ def grid_mhz(kind: str) -> NDArray[np.float64]:
 
 def quantize_mhz(kind: str, frequency_mhz: NDArray[np.float64]) -> NDArray[np.float64]:
     """The nearest frequency that the clock generator can make, elementwise."""
-    return grid_mhz(kind)[np.searchsorted(_midpoints_mhz(kind), frequency_mhz)]
+    nearest = np.empty_like(frequency_mhz)
+    _nearest(grid_mhz(kind), _midpoints_mhz(kind), frequency_mhz, nearest)
+    return nearest
+
+
+@njit(cache=True)
+def _nearest(grid, midpoints, asked, nearest):  # type: ignore[no-untyped-def]
+    """As ``grid[np.searchsorted(midpoints, asked)]``, which takes twice the time for the clocks of a whole S9."""
+    for i in range(asked.shape[0]):
+        low, high = 0, midpoints.shape[0]
+        while low < high:
+            middle = (low + high) // 2
+            if midpoints[middle] < asked[i]:
+                low = middle + 1
+            else:
+                high = middle
+        nearest[i] = grid[low]
 
 
 @cache
