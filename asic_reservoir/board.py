@@ -251,6 +251,8 @@ class Range:
 
     def contains(self, value: FloatOrArray) -> bool:
         if isinstance(value, np.ndarray):
+            if not value.size:
+                return True  # nothing is outside; that the shape is wrong is for the board to say
             return bool(value.min() >= self.low and value.max() <= self.high)  # a NaN fails both
         return self.low <= value <= self.high
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -292,6 +293,7 @@ def test_a_restored_twin_goes_on_bit_by_bit() -> None:
         (OperatingPoint(voltage_mv=9500.0), "voltage_mv: 9500 mV, must be 7950 to 9400 mV"),
         (OperatingPoint(difficulty=3), "must be a power of two"),
         (OperatingPoint(frequency_mhz=np.full(188, 650.0)), r"must be a number or \(189,\)"),
+        (OperatingPoint(frequency_mhz=np.array([])), r"shape \(0,\), must be a number or \(189,\)"),
     ],
 )
 def test_a_wrong_operating_point_is_named_and_changes_nothing(point: OperatingPoint, message: str) -> None:
@@ -383,3 +385,16 @@ def test_a_board_without_clock_or_supply_is_quiet_and_cold() -> None:
         assert valid[-1].sum() < 1.0 or volts > 0.0
         assert invalid.min() >= 0.0
     assert twin._physics.die_c.max() < 45.0
+
+
+def test_a_paced_twin_is_the_same_twin_in_real_time() -> None:
+    point = Step(OperatingPoint(), duration_ns=30_000_000)
+    with open_board("twin://bm1366?seed=1&pace=2") as paced, open_board("twin://bm1366?seed=1") as quick:
+        began = time.monotonic()
+        seen = [paced.step(point).counts.valid for _ in range(3)]
+        assert time.monotonic() - began >= 3 * 0.06
+        assert np.array_equal(seen, [quick.step(point).counts.valid for _ in range(3)])
+        assert paced.info.uri == quick.info.uri
+        assert isinstance(paced, Resumable)
+    with pytest.raises(UsageError, match="pace"):
+        open_board("twin://bm1366?pace=11")
