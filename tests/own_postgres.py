@@ -26,29 +26,54 @@ def missing() -> str | None:
     return None
 
 
+class Server:
+    """A server of our own. What is stored in it is gone with it, and never synced: enough for a process that dies."""
+
+    def __init__(self, listen: str = "") -> None:
+        # the server's user must reach it, so it is no folder of pytest's, which are their owner's only
+        self.home = Path("/tmp") / f"asic-postgres-{secrets.token_hex(4)}"
+        self.home.mkdir(mode=0o755)
+        self.url = f"postgresql://tester@/postgres?host={self.home}"
+        self._user: list[str] = []
+        if os.geteuid() == 0:
+            self._user = ["runuser", "-u", "postgres", "--"]
+            shutil.chown(self.home, "postgres")
+        self._control = [*self._user, str(BIN / "pg_ctl"), "-D", str(self.home / "data")]
+        self._options = f"-c listen_addresses='{listen}' -c unix_socket_directories={self.home} -c fsync=off"
+
+    def create(self) -> None:
+        """Make its folder."""
+        words = [str(BIN / "initdb"), "-D", str(self.home / "data"), "-U", "tester", "-A", "trust", "-E", "UTF8"]
+        _run([*self._user, *words, "--no-sync"])
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        _run([*self._control, "-w", "-o", self._options, "-l", str(self.home / "log"), "start"])
+
+    def stop(self, mode: str = "immediate") -> None:
+        """``fast`` cuts connections and shuts down in order, ``immediate`` is as a crash: the next start recovers."""
+        _run([*self._control, "-w", "-m", mode, "stop"])
+
+    def remove(self) -> None:
+        """Stop it, running or not, and delete its folder."""
+        words = [*self._control, "-m", "immediate", "stop"]
+        subprocess.run(words, capture_output=True, cwd="/", timeout=60, check=False)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
 @contextmanager
 def server() -> Iterator[str]:
-    """URL of a running server. What is stored in our own is gone with it, and never synced."""
+    """URL of a running server: that of the environment, or one of our own."""
     if url := os.environ.get(VARIABLE):
         yield url
         return
-    # the server's user must reach it, so it is no folder of pytest's, which are their owner's only
-    home = Path("/tmp") / f"asic-postgres-{secrets.token_hex(4)}"
-    home.mkdir(mode=0o755)
-    user: list[str] = []
-    if os.geteuid() == 0:
-        user = ["runuser", "-u", "postgres", "--"]
-        shutil.chown(home, "postgres")
-    control = [*user, str(BIN / "pg_ctl"), "-D", str(home / "data")]
-    options = f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off"
-    initialize = [*user, str(BIN / "initdb"), "-D", str(home / "data"), "-U", "tester", "-A", "trust", "-E", "UTF8"]
+    own = Server()
     try:
-        _run([*initialize, "--no-sync"])
-        _run([*control, "-w", "-o", options, "-l", str(home / "log"), "start"])
-        yield f"postgresql://tester@/postgres?host={home}"
+        own.create()
+        own.start()
+        yield own.url
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], capture_output=True, cwd="/", timeout=60, check=False)
-        shutil.rmtree(home, ignore_errors=True)
+        own.remove()
 
 
 def _run(words: list[str]) -> None:

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from api.queue import work
+from api.queue import streams, work
 from api.queue.leases import Lease, LeaseWatch, StaleTokenError, boot_clock, free, renew, take
 from api.queue.states import TaskState
 from api.worker.collect import collect_files
 from api.worker.device_lock import DeviceLock
+from api.worker.given import GoneError, fetch_given
 from api.worker.process import RunnerProcess
+from api.worker.streaming import Feeder
 from api.worker.wire import Message
 from asic_reservoir.errors import BusyError
+from asic_reservoir.kept import parse_kept
 from asic_reservoir.kinds import task_kinds
 from asic_reservoir.store.facts import Writer, boards, now_ns, shelf, tasks
 
@@ -162,10 +165,17 @@ class BoardWorker:
         folder = self._settings.folder / "tasks" / claimed.task_id / str(claimed.attempt)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        params = claimed.request.get("params", {})
+        try:
+            given = fetch_given(self._scalar, claimed.kind, params, folder.with_name(f"{claimed.attempt}-given"))
+        except GoneError as error:
+            return work.Finished(TaskState.FAILED, str(error))
+        kind = task_kinds().get(claimed.kind)
+        streaming = kind is not None and kind.streaming
         lease = self._lease
         assert lease is not None
         if self._runner is None or not self._runner.alive:
-            self._runner = RunnerProcess.start()
+            self._runner = RunnerProcess.start(self._lock.files)
         runner = self._runner
         runner.send(
             {
@@ -173,7 +183,9 @@ class BoardWorker:
                     "task_id": claimed.task_id,
                     "attempt": claimed.attempt,
                     "kind": claimed.kind,
-                    "params": claimed.request.get("params", {}),
+                    "params": params,
+                    "given": given,
+                    "streaming": streaming,
                     "uri": self._uri,
                     "board": self._device(),
                     "folder": str(folder),
@@ -182,20 +194,30 @@ class BoardWorker:
                 }
             }
         )
+        feeder = Feeder(self._engine, claimed.task_id, runner.send) if streaming else None
         try:
-            end = self._pump(runner, claimed, folder)
+            end = self._pump(runner, claimed, folder, feeder)
         except BaseException:
             self._stop_runner()
             raise
         return work.Finished(
-            end.state, end.reason, end.origin, end.report, end.files, served_ns=time.monotonic_ns() - began
+            end.state,
+            end.reason,
+            end.origin,
+            end.report,
+            end.files,
+            served_ns=time.monotonic_ns() - began,
+            facts=end.facts,
         )
 
-    def _device(self) -> str:
+    def _scalar(self, statement: sa.Select[Any]) -> Any:
         with self._engine.connect() as connection:
-            return str(connection.execute(sa.select(boards.c.uri).where(boards.c.id == self._board_id)).scalar_one())
+            return connection.execute(statement).scalar()
 
-    def _pump(self, runner: RunnerProcess, claimed: work.Claim, folder: Path) -> work.Finished:
+    def _device(self) -> str:
+        return str(self._scalar(sa.select(boards.c.uri).where(boards.c.id == self._board_id)))
+
+    def _pump(self, runner: RunnerProcess, claimed: work.Claim, folder: Path, feeder: Feeder | None) -> work.Finished:
         cancelled_at: float | None = None
         terminated = False
         self._control_at = 0.0
@@ -207,6 +229,8 @@ class BoardWorker:
                 if cancelled_at is not None:
                     return work.Finished(TaskState.CANCELLED, "cancelled")
                 return work.Finished(TaskState.QUEUED, f"its process ended ({why})")
+            if feeder is not None:
+                self._stream(feeder, claimed.task_id, messages)
             for message in messages:
                 if (end := self._hear(message, claimed, folder)) is not None:
                     return end
@@ -252,6 +276,15 @@ class BoardWorker:
             return TaskState.RUNNING, False, ""
         return (None, False, "") if row is None else (row.state, row.stopped, row.reason)
 
+    def _stream(self, feeder: Feeder, task_id: str, messages: list[Message]) -> None:
+        """Write what the board answered, and send on what came in the meantime."""
+        outputs = [message["output"] for message in messages if "output" in message]
+        if outputs:
+            self._write(streams.put_outputs, task_id, outputs)
+            feeder.answered(len(outputs))
+            self._changed(task_id)
+        feeder.feed()
+
     def _hear(self, message: Message, claimed: work.Claim, folder: Path) -> work.Finished | None:
         if "progress" in message:
             self._quietly(work.say, claimed.task_id, "progress", message["progress"])
@@ -267,7 +300,8 @@ class BoardWorker:
                 {"name": f.name, "bytes": len(f.content), "sha256": f.sha256, "media_type": f.media_type} for f in files
             ]
             report["files_left_out"] = left_out
-            return work.Finished(TaskState.SUCCEEDED, "", report["origin"], report, files)
+            facts = [parse_kept(fact) for fact in message["facts"]]
+            return work.Finished(TaskState.SUCCEEDED, "", report["origin"], report, files, facts=facts)
         elif "failed" in message:
             if message.get("again"):
                 return work.Finished(TaskState.QUEUED, message["failed"])

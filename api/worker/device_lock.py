@@ -1,15 +1,20 @@
 """The second barrier: a file lock, so that two processes of one machine never drive one board.
 
-The kernel drops the lock when its process dies, however it dies. Who gets it knows that the holder before is gone.
+The kernel drops the lock when the processes that hold it have died, however they died: the worker, and the runner that
+drives the board for it. Who gets it knows that the holder before is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import uuid
 from pathlib import Path
+
+from asic_reservoir.errors import DataError
 
 
 class DeviceLock:
@@ -43,6 +48,11 @@ class DeviceLock:
         self._handle = handle
         return True
 
+    @property
+    def files(self) -> list[int]:
+        """The open file of the lock, to be handed to who drives the board: the lock is free when both are gone."""
+        return [] if self._handle is None else [self._handle]
+
     def release(self) -> None:
         """Give it back. May be called twice."""
         if self._handle is not None:
@@ -54,15 +64,26 @@ def lock_domain(folder: Path) -> str:
     """Name of the place where locks of this folder can be seen: the folder, in this boot of this machine.
 
     A folder that was copied to another machine, or a machine that was started anew, is another domain.
+
+    Raises:
+        DataError: the folder's name of its own is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "domain"
-    try:
-        with path.open("x") as file:
-            file.write(uuid.uuid4().hex)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        pass
+    if not path.exists():
+        # whole or not at all: two folders with half a name would take each other's workers for dead
+        made = folder / f"domain-{os.getpid()}-{uuid.uuid4().hex}"
+        try:
+            with made.open("x") as file:
+                file.write(uuid.uuid4().hex)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):  # another worker was faster: its name holds
+                os.link(made, path)
+        finally:
+            made.unlink(missing_ok=True)
+    name = path.read_text().strip()
+    if not re.fullmatch("[0-9a-f]{32}", name):
+        raise DataError(f"lock domain {str(path)!r}: damaged, must be deleted while no worker of this folder runs")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{path.read_text().strip()}:{boot}"
+    return f"{name}:{boot}"

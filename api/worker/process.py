@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.worker.wire import Message, Wire
@@ -26,13 +27,18 @@ class RunnerProcess:
     wire: Wire
 
     @classmethod
-    def start(cls) -> RunnerProcess:
-        """Start one; it says ``ready`` when it has imported what it needs, and takes messages before that."""
+    def start(cls, keep: Sequence[int] = ()) -> RunnerProcess:
+        """Start one; it says ``ready`` when it has imported what it needs, and takes messages before that.
+
+        Args:
+            keep: open files that it holds too for as long as it lives: the device lock, so that a runner which
+                outlives its supervisor for a moment keeps others from the board.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-m", "api.worker.runner", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *keep],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | ONE_THREAD,
                 start_new_session=True,  # signals of the terminal are the supervisor's

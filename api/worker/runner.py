@@ -8,6 +8,7 @@ takes no lease and no queue with it.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -21,6 +22,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from api.worker.fence import Fence, FencedBoard, FencedResumableBoard, Meter, live_document
+from api.worker.process import GRACE_S
+from api.worker.streaming import RunnerStream
 from api.worker.wire import Message, Wire
 from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable
 from asic_reservoir.errors import AsicReservoirError, ServerError, TimeoutExpiredError
@@ -47,6 +50,7 @@ class Runner:
         self._wire = wire
         self._fence: Fence | None = None
         self._job: Message | None = None
+        self._stream: RunnerStream | None = None
         self._news = threading.Condition()
         self._leaving = False
 
@@ -62,7 +66,7 @@ class Runner:
                 self._take(message)
             fence = self._fence
             if fence is not None and fence.over:
-                os.kill(os.getpid(), signal.SIGTERM)
+                _leave_soon()
                 return
 
     def _take(self, message: Message) -> None:
@@ -71,10 +75,13 @@ class Runner:
             fence.valid_until = message["extend"]
         elif "cancel" in message and fence is not None:
             fence.cancelled = True
+        elif ("inputs" in message or "inputs_end" in message) and self._stream is not None:
+            self._stream.hear(message)
         elif "run" in message:
             with self._news:
                 self._job = message["run"]
                 job = self._job
+                self._stream = RunnerStream(self._wire.send) if job["streaming"] else None
                 self._fence = Fence(job["board"], job["token"], job["valid_until"])
                 self._news.notify()
 
@@ -85,7 +92,7 @@ class Runner:
             idle = self._fence is None
             self._news.notify()
         if not idle:
-            os.kill(os.getpid(), signal.SIGTERM)
+            _leave_soon()
 
     def next_job(self) -> tuple[Message, Fence] | None:
         with self._news:
@@ -135,7 +142,10 @@ class Runner:
         try:
             kind = task_kind(job["kind"])
             params = kind.parse(job["params"])
-            context = TaskContext(job["uri"], Path(job["folder"]), progress, lambda: fence.cancelled)
+            given = {name: Path(path) for name, path in job["given"].items()}
+            context = TaskContext(
+                job["uri"], Path(job["folder"]), progress, lambda: fence.cancelled, given, self._stream
+            )
             with boards_through(around):
                 outcome = kind.run(params, context)
             return {
@@ -147,7 +157,8 @@ class Runner:
                     "data": dict(outcome.data),
                     "cost": _cost(meter, time.monotonic() - began),
                     "provenance": _provenance(job),
-                }
+                },
+                "facts": [fact.model_dump(mode="json") for fact in outcome.facts],
             }
         except Cancelled:
             return {"cancelled": True}
@@ -200,8 +211,15 @@ class _Limiter:
         return True
 
 
+def _leave_soon() -> None:
+    """SIGTERM to the main thread; the kernel ends what has not made its board safe by then, whatever it is doing."""
+    signal.alarm(math.ceil(GRACE_S))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: the way out is not interrupted
+    signal.alarm(math.ceil(GRACE_S))
     raise Stopped
 
 

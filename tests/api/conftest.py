@@ -28,6 +28,7 @@ from asic_reservoir.registry import open_board
 
 class Nothing(BaseModel, extra="forbid"):
     seconds: float = 30.0
+    step_seconds: float = 0.01
     trace: str = ""
     once: str = ""
 
@@ -36,11 +37,13 @@ def done(**data):
 
 def deaf(params, context):
     """Never asks whether it should stop."""
+    Path(params.trace).touch()
     time.sleep(params.seconds)
     return done()
 
 def stubborn(params, context):
     """Does not leave when told to."""
+    Path(params.trace).touch()
     end = time.monotonic() + params.seconds
     while time.monotonic() < end:
         try:
@@ -75,6 +78,19 @@ def paced(params, context):
             say("close")
     return done()
 
+def driven(params, context):
+    """Drives the board in real time; every command goes into a file with its begin, its end and its token."""
+    now = lambda: time.clock_gettime(time.CLOCK_REALTIME)
+    with open_board(context.board) as board, open(params.trace, "a", buffering=1) as file:
+        end = time.monotonic() + params.seconds
+        while time.monotonic() < end:
+            context.stop_if_cancelled()
+            began = now()
+            board.step(Step(OperatingPoint(), int(params.step_seconds * 1e9)))
+            file.write(f"{began:.6f} {now():.6f} {board.info.uri} {board._fence.token} .\\n")
+            time.sleep(0.01)
+    return done()
+
 def broken(params, context):
     return done(value=float("nan"))
 
@@ -87,7 +103,7 @@ def writer(params, context):
 def kinds():
     return [
         TaskKind(f.__name__, f.__name__, f.__doc__ or "", Nothing, f, {}, f is not stubborn)
-        for f in (deaf, stubborn, killer, paced, broken, writer)
+        for f in (deaf, stubborn, killer, paced, driven, broken, writer)
     ]
 '''
 URI = "twin://bm1366?seed=1"

@@ -11,12 +11,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import sqlalchemy as sa
+from fault_rig import until
 
 from api.queue import Draft, request_cancel, submit
 from api.shelf import change_board
 from api.worker import Worker, WorkerSettings
+from api.worker.device_lock import DeviceLock, lock_domain
+from asic_reservoir.errors import DataError
 from asic_reservoir.store.facts import leases, results, task_files
 
 if TYPE_CHECKING:
@@ -64,15 +68,15 @@ def test_a_result_with_cost_provenance_and_files(sqlite_bench: Bench) -> None:
 @pytest.mark.parametrize(("kind", "limit_s"), [("paced", 1.0), ("deaf", 1.0), ("stubborn", 4.5)])
 def test_cancel_reaches_a_running_step(sqlite_bench: Bench, kind: str, limit_s: float, tmp_path: Path) -> None:
     """A second for what can be interrupted; what refuses to leave is killed when its time to be safe is over."""
-    task_id = put(sqlite_bench, kind, trace=str(tmp_path / "trace"))
-    sqlite_bench.until(task_id, "running")
-    time.sleep(1.5)  # the runner has imported what it needs and is in the middle of it
+    trace = tmp_path / "trace"
+    task_id = put(sqlite_bench, kind, trace=str(trace))
+    until(trace.exists, "the runner is in the middle of it")
     asked = time.monotonic()
     sqlite_bench.run(lambda c: request_cancel(c, task_id))
     sqlite_bench.until(task_id, "cancelled")
     assert time.monotonic() - asked < limit_s + 1.0  # a second for a machine that is busy with other tests
     if kind == "paced":
-        assert (tmp_path / "trace").read_text().splitlines()[-1].endswith("close")
+        assert trace.read_text().splitlines()[-1].endswith("close")
 
 
 @pytest.mark.usefixtures("worker")
@@ -139,7 +143,7 @@ def driven(trace: Path) -> list[tuple[float, int, str]]:
     return [(float(at), int(process), word) for at, process, word in words]
 
 
-@pytest.mark.parametrize("where", ["worker", "worker on another machine", "serve"])
+@pytest.mark.parametrize("where", ["worker on another machine", "serve"])
 def test_sigkill_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_path: Path, where: str) -> None:
     """Killed again and again: no task lost, none with two results, never two processes that drive the board."""
     bench = sqlite_bench
@@ -175,3 +179,33 @@ def test_sigkill_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_path: Path, wh
     ordered = sorted(spans.values())
     assert all(before[1] < after[0] for before, after in pairwise(ordered))
     assert len(ordered) >= REPEATS
+
+
+def test_a_runner_that_outlives_its_worker_keeps_the_board(sqlite_bench: Bench) -> None:
+    """Nobody gets the device lock before it is gone; and it is gone soon, whatever its task thinks of that."""
+    bench = sqlite_bench
+    trace = bench.folder / "trace"
+    put(bench, "stubborn", seconds=60.0, trace=str(trace))
+    worker = start_worker(bench, bench.folder / "one", "worker")
+    try:
+        until(trace.exists, "the runner is in the middle of it")
+        (runner,) = psutil.Process(worker.pid).children()
+    finally:
+        worker.kill()
+        worker.wait()
+    lock = DeviceLock(bench.folder / "one" / "locks", bench.board)
+    end = time.monotonic() + 60
+    while not lock.acquire():
+        assert time.monotonic() < end, "the runner stays"
+        time.sleep(0.01)
+    assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+    lock.release()
+
+
+def test_a_damaged_lock_domain_is_named(tmp_path: Path) -> None:
+    """Half a name would make two folders one."""
+    assert lock_domain(tmp_path) == lock_domain(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["domain"]
+    (tmp_path / "domain").write_text("")
+    with pytest.raises(DataError, match=r"domain.*damaged, must be deleted"):
+        lock_domain(tmp_path)
