@@ -58,10 +58,11 @@ def _target(chip: int | None, register: int) -> tuple[int, int]:
 
 
 def decode_command(frame: bytes) -> Command:
-    """The command in a frame.
+    """The command in a frame. Nothing but what :func:`encode_command` makes is taken, as the decoder of
+    ``lean/AsicReservoir/Frames.lean``, of which that is proven.
 
     Raises:
-        FrameError: no preamble, unknown type, wrong size or checksum.
+        FrameError: no preamble, unknown type, wrong size or checksum, or an unused byte that is not 0.
     """
     if len(frame) < 7 or frame[:2] != PREAMBLE:
         raise FrameError(f"command: {frame[:11].hex()}, must begin with 55aa and have at least 7 bytes")
@@ -74,6 +75,13 @@ def decode_command(frame: bytes) -> Command:
         )
     if crc5(frame[2:-1]) != frame[-1]:
         raise FrameError(f"command checksum: {frame[-1]:02x}, must be {crc5(frame[2:-1]):02x}")
+    if encode_command(command := _command(frame)) != frame:
+        raise FrameError(f"command {kind:02x}: bytes {frame[4]:02x} {frame[5]:02x}, must be 00 where it has no use")
+    return command
+
+
+def _command(frame: bytes) -> Command:
+    kind = frame[2]
     if kind == 0x40:
         return SetAddress(frame[4])
     if kind == 0x53:

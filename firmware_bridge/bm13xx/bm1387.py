@@ -56,10 +56,10 @@ def _target(chip: int | None, register: int) -> tuple[int, int]:
 
 
 def decode_command(frame: bytes) -> Command:
-    """The command in a frame.
+    """The command in a frame. Nothing but what :func:`encode_command` makes is taken.
 
     Raises:
-        FrameError: unknown command, wrong size or checksum.
+        FrameError: unknown command, wrong size or checksum, or an unused byte that is not 0.
     """
     kind = frame[0] if frame else -1
     size = COMMAND_SIZE.get(kind)
@@ -69,6 +69,13 @@ def decode_command(frame: bytes) -> Command:
         raise FrameError(f"command {kind:02x}: {len(frame)} bytes, must be {size} with that length byte")
     if crc5(frame[:-1]) != frame[-1]:
         raise FrameError(f"command checksum: {frame[-1]:02x}, must be {crc5(frame[:-1]):02x}")
+    if encode_command(command := _command(frame)) != frame:
+        raise FrameError(f"command {kind:02x}: bytes {frame[2]:02x} {frame[3]:02x}, must be 00 where it has no use")
+    return command
+
+
+def _command(frame: bytes) -> Command:
+    kind = frame[0]
     chip = None if kind & 0x10 else frame[2]
     match kind & 0x0F:
         case 1:

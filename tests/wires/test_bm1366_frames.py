@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.headers import difficulty_of, hash_of, swap_words
 from firmware_bridge.bm13xx.bm1366 import (
+    COMMAND_SIZE,
     NonceReply,
     RegisterReply,
     address_field_of_nonce,
@@ -23,6 +24,7 @@ from firmware_bridge.bm13xx.bm1366 import (
     nonce_at,
 )
 from firmware_bridge.bm13xx.commands import ChainInactive, Command, ReadRegister, SetAddress, WriteRegister
+from firmware_bridge.bm13xx.crc import crc5
 from firmware_bridge.bm13xx.jobs import (
     HeaderJob,
     MidstateJob,
@@ -237,6 +239,23 @@ replies = st.one_of(
 )
 hashes = st.binary(min_size=32, max_size=32)
 jobs = st.builds(HeaderJob, u8, u32, hashes, hashes, u32, u32, u32, u8)
+
+
+@pytest.mark.parametrize("body", ["40050401", "53050100", "53050001", "52050800", "5109040000000000"])
+def test_a_byte_that_has_no_use_must_be_zero(body: str) -> None:
+    """``encode_of_decode`` in lean/AsicReservoir/Frames.lean: a decoder that takes nothing but what was encoded."""
+    frame = bytes.fromhex("55aa" + body)
+    with pytest.raises(DataError, match="must be 00 where it has no use"):
+        decode_command(frame + bytes([crc5(frame[2:])]))
+
+
+@given(st.sampled_from(sorted(COMMAND_SIZE)), st.binary(min_size=8, max_size=8))
+def test_what_is_decoded_is_the_frame_of_its_command(kind: int, data: bytes) -> None:
+    size = COMMAND_SIZE[kind]
+    body = bytes([kind, size - 2]) + data[: size - 5]
+    frame = b"\x55\xaa" + body + bytes([crc5(body)])
+    with contextlib.suppress(DataError):
+        assert encode_command(decode_command(frame)) == frame
 
 
 @given(commands)

@@ -31,6 +31,7 @@ from firmware_bridge.bm13xx.bm1387 import (
     work_to_words,
 )
 from firmware_bridge.bm13xx.commands import ChainInactive, Command, ReadRegister, SetAddress, WriteRegister
+from firmware_bridge.bm13xx.crc import crc5
 from firmware_bridge.bm13xx.jobs import MidstateJob, decode_midstate_job, encode_midstate_job
 from firmware_bridge.bm13xx.sha256 import midstate
 
@@ -167,6 +168,13 @@ def test_result_words_of_a_reply() -> None:
 def test_work_time(midstates: int, ticks: int) -> None:
     """braiins lib.rs at 650 MHz."""
     assert abs(work_time_ticks(650e6, midstates) - ticks) <= 1
+
+
+@pytest.mark.parametrize("body", ["41050401", "55050100", "54050800", "5809040000000000"])
+def test_a_byte_that_has_no_use_must_be_zero(body: str) -> None:
+    frame = bytes.fromhex(body)
+    with pytest.raises(DataError, match="must be 00 where it has no use"):
+        decode_command(frame + bytes([crc5(frame)]))
 
 
 u8, u32 = st.integers(0, 255), st.integers(0, 2**32 - 1)
