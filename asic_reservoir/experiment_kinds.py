@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from asic_reservoir.claim_verdicts import of_experiment
 from asic_reservoir.drive import Interrupted
 from asic_reservoir.errors import UsageError
-from asic_reservoir.kept import KeptModel
+from asic_reservoir.kept import Kept, KeptModel
 from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.report.files import write_atomic, write_report
 from asic_reservoir.report.model import ReportData
@@ -109,8 +110,10 @@ def _run(chosen: dict[str, Any], context: TaskContext) -> TaskOutcome:
     _remove(records)
     write_report(report, context.folder)
     write_atomic(context.folder / MODEL_FILE, readouts[0].to_npz())
-    kept = KeptModel(name=name, file=MODEL_FILE, format=FORMAT)
-    return TaskOutcome(origin=report.origin, data=report.to_dict(), summary=_summary(report), facts=(kept,))
+    facts: list[Kept] = [KeptModel(name=name, file=MODEL_FILE, format=FORMAT)]
+    if (claim := of_experiment(report, published_setting=settings.preset == "published")) is not None:
+        facts.append(claim)
+    return TaskOutcome(report.origin, report.to_dict(), _summary(report), tuple(facts))
 
 
 def _summary(report: ReportData) -> dict[str, float | int | str]:

@@ -6,7 +6,7 @@ transaction of its result, so that there is no result without its facts and no f
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -45,11 +45,11 @@ class KeptClaim(_Kept):
     verdict: Literal["supported", "not supported", "undecided"]
 
 
-Kept = Annotated[KeptModel | KeptCalibration | KeptClaim, Field(discriminator="fact")]
-_KEPT: TypeAdapter[KeptModel | KeptCalibration | KeptClaim] = TypeAdapter(Kept)
+Kept: TypeAlias = KeptModel | KeptCalibration | KeptClaim
+_KEPT: TypeAdapter[Kept] = TypeAdapter(Annotated[Kept, Field(discriminator="fact")])
 
 
-def parse_kept(document: dict[str, Any]) -> KeptModel | KeptCalibration | KeptClaim:
+def parse_kept(document: dict[str, Any]) -> Kept:
     """A fact as it went over a wire.
 
     >>> parse_kept({"fact": "claim", "claim": "narma10", "measured": {}, "verdict": "undecided"}).verdict

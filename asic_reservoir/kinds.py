@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from asic_reservoir.board import Origin
 from asic_reservoir.errors import NotFoundError, UsageError
-from asic_reservoir.kept import KeptCalibration, KeptClaim, KeptModel
+from asic_reservoir.kept import Kept
 
 GROUP = "asic_reservoir.task_kinds"
 
@@ -79,7 +79,7 @@ class TaskOutcome:
     """The result as a JSON document."""
     summary: Mapping[str, float | int | str] = field(default_factory=dict)
     """A handful of numbers that stand for it in lists."""
-    facts: tuple[KeptModel | KeptCalibration | KeptClaim, ...] = ()
+    facts: tuple[Kept, ...] = ()
     """What is kept for others to look up."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from api.queue.notices import notify
 from api.queue.states import TaskState
 from asic_reservoir.errors import BusyError, NotFoundError, UsageError
 from asic_reservoir.store.facts import idempotency, new_id, now_ns, shelf, tasks
@@ -92,6 +93,7 @@ def submit(connection: sa.Connection, draft: Draft, most_waiting: int | None = N
             ).one()
             connection.execute(tasks.delete().where(tasks.c.id == task_id))
             return _repeated(draft, before.task_id, before.sha256), False
+    notify(connection, "board", draft.board_id)
     return task_id, True
 
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from api.queue.facts import keep
 from api.queue.leases import Lease, hold
+from api.queue.notices import notify
 from api.queue.states import ACTIVE, FINAL, TaskState
 from asic_reservoir.errors import NotFoundError
+from asic_reservoir.kept import Kept
 from asic_reservoir.store.facts import (
     attempts,
     new_id,
@@ -59,6 +62,8 @@ class Finished:
     files: Sequence[FileContent] = ()
     served_ns: int = 0
     """Time that the worker spent."""
+    facts: Sequence[Kept] = ()
+    """What is kept beside the result, for others to look up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +230,11 @@ def finish(connection: sa.Connection, lease: Lease, claimed: Claim, end: Finishe
     if state == TaskState.CANCELLING and ended is not TaskState.CANCELLED:
         ended, reason = TaskState.CANCELLED, "cancelled"
     if ended is TaskState.SUCCEEDED:
+        result_id = new_id()
         connection.execute(
             results.insert(),
             {
-                "id": new_id(),
+                "id": result_id,
                 "task_id": claimed.task_id,
                 "origin": end.origin,
                 "report": dict(end.report),
@@ -248,6 +254,9 @@ def finish(connection: sa.Connection, lease: Lease, claimed: Claim, end: Finishe
                     "content": file.content,
                 },
             )
+        contents = {file.name: file.content for file in end.files}
+        for fact in end.facts:
+            keep(connection, fact, board_id=lease.board_id, result_id=result_id, origin=end.origin, files=contents)
     _end_attempt(connection, claimed.task_id, claimed.attempt, ended.value if not reason else f"{ended}: {reason}")
     summary = {"summary": end.report.get("summary", {})} if ended is TaskState.SUCCEEDED else {}
     _end(connection, claimed.task_id, ended, reason, summary)
@@ -311,15 +320,19 @@ def request_cancel(connection: sa.Connection, task_id: str) -> TaskState:
     Raises:
         NotFoundError: no such task.
     """
-    state = connection.execute(sa.select(tasks.c.state).where(tasks.c.id == task_id).with_for_update()).scalar()
-    if state is None:
+    row = connection.execute(
+        sa.select(tasks.c.state, tasks.c.board_id).where(tasks.c.id == task_id).with_for_update()
+    ).one_or_none()
+    if row is None:
         raise NotFoundError(f"task {task_id}: unknown")
+    state = row.state
     if state == TaskState.QUEUED:
         _end(connection, task_id, TaskState.CANCELLED, "cancelled before it began")
         return TaskState.CANCELLED
     if state == TaskState.RUNNING:
         connection.execute(tasks.update().where(tasks.c.id == task_id).values(state=TaskState.CANCELLING.value))
         _event(connection, task_id, "cancelling", {})
+        notify(connection, "board", row.board_id)
         return TaskState.CANCELLING
     return TaskState(state)
 
@@ -365,3 +378,4 @@ def _event(connection: sa.Connection, task_id: str, kind: str, data: Mapping[str
             "created_utc_ns": now_ns(),
         },
     )
+    notify(connection, "task", task_id)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asic_reservoir.claims import of_leak
+from asic_reservoir.claim_verdicts import of_leak
 from asic_reservoir.kept import Kept
 from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.report.files import write_report
