@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 import structlog
 
+from api.queue.notices import Listener
 from api.queue.states import FINAL
 from asic_reservoir.errors import AsicReservoirError
 from asic_reservoir.store.facts import task_events, tasks
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from api.service import Service
 
 POLL_S = 0.25
-"""How soon news of workers in other processes arrive."""
+"""How soon news of workers in other processes arrive, where the database sends no notices."""
 
 log = structlog.get_logger("news")
 
@@ -43,9 +44,19 @@ class News:
         self._service = service
         self._channels: dict[str, Channel] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._listener = Listener(service.engine, self._heard, lambda: None)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Blocks for a moment."""
+        self._listener.stop()
+
+    def _heard(self, topic: str, identifier: str) -> None:
+        if topic == "task":
+            self.changed(identifier)
 
     def changed(self, task_id: str) -> None:
         """From any thread: this task has news."""
@@ -78,7 +89,7 @@ class News:
     async def poll(self) -> None:
         """Look for what other processes wrote, for as long as the service runs."""
         while True:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._listener.pause_s(POLL_S))
             try:
                 await self._refresh([task_id for task_id, channel in self._channels.items() if not channel.over])
             except (sa.exc.SQLAlchemyError, AsicReservoirError) as error:

@@ -58,6 +58,7 @@ class Service:
             chore.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await chore
+        await run_in_threadpool(self.news.stop)
         if self.worker is not None:
             await run_in_threadpool(self.worker.stop)
         await run_in_threadpool(self.writer.close)

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from api.queue.notices import notify
 from asic_reservoir.errors import NotFoundError, UsageError
 from asic_reservoir.registry import open_board
 from asic_reservoir.store.documents import board_document
@@ -64,12 +65,15 @@ def change_board(connection: sa.Connection, name: str, version: int | None, **va
         NotFoundError: no such board.
         VersionError: the board was changed in the meantime.
     """
-    row = connection.execute(sa.select(shelf.c.version).where(shelf.c.name == name).with_for_update()).one_or_none()
+    row = connection.execute(
+        sa.select(shelf.c.version, shelf.c.board_id).where(shelf.c.name == name).with_for_update()
+    ).one_or_none()
     if row is None:
         raise NotFoundError(f"board {name!r}: not on the shelf")
     if version is not None and row.version != version:
         raise VersionError(f"board {name!r}: version {version} is old, must be {row.version}")
     connection.execute(shelf.update().where(shelf.c.name == name).values(version=row.version + 1, **values))
+    notify(connection, "board", row.board_id)
     return int(row.version) + 1
 
 

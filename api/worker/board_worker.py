@@ -56,10 +56,11 @@ class BoardWorker:
         uri: str,
         domain: str,
         changed: Callable[[str], None],
+        pause_s: Callable[[], float],
     ) -> None:
         self._engine, self._writer, self._settings = engine, writer, settings
         self._board_id, self._name, self._uri, self._domain = board_id, name, uri, domain
-        self._changed = changed
+        self._changed, self._pause_s = changed, pause_s
         self._lock = DeviceLock(settings.folder / "locks", board_id)
         self._watch = LeaseWatch(boot_clock, settings.term_s, settings.margin_s)
         self._wake, self._poke = socket.socketpair()
@@ -126,7 +127,7 @@ class BoardWorker:
             self._keep()
             claimed = self._write(work.claim) if self._something_waits() else None
             if claimed is None:
-                self._sleep(self._settings.poll_s)
+                self._sleep(min(self._pause_s(), max(0.0, self._renew_at - boot_clock())))
                 continue
             self._changed(claimed.task_id)
             self._log.info("task_begun", task_id=claimed.task_id, attempt=claimed.attempt, kind=claimed.kind)
@@ -240,7 +241,7 @@ class BoardWorker:
                 self._stop_runner()
                 return work.Finished(TaskState.QUEUED, "its worker was stopped")
             if cancelled_at is None and now >= self._control_at:
-                self._control_at = now + self._settings.poll_s
+                self._control_at = now + self._pause_s()
                 state, stopped, reason = self._control(claimed.task_id)
                 if stopped:
                     self._stop_runner()

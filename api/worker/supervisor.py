@@ -13,6 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from api.queue.leases import MARGIN_S, RENEW_S, TERM_S
+from api.queue.notices import Listener
 from api.worker.board_worker import BoardWorker
 from api.worker.device_lock import lock_domain
 from asic_reservoir.errors import NotFoundError
@@ -31,7 +32,7 @@ class WorkerSettings:
     margin_s: float = MARGIN_S
     renew_s: float = RENEW_S
     poll_s: float = 0.25
-    """Between two looks into the queue, and at whether a task was cancelled."""
+    """Between two looks into the queue, and at whether a task was cancelled, where the database sends no notices."""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
 
 
@@ -59,13 +60,17 @@ class Worker:
                 raise NotFoundError(f"board {name!r}: not on the shelf, must be one of {', '.join(sorted(known))}")
         chosen = [row for row in rows if not settings.boards or row.name in settings.boards]
         self._boards = {
-            row.board_id: BoardWorker(engine, writer, settings, row.board_id, row.name, row.uri, domain, changed)
+            row.board_id: BoardWorker(
+                engine, writer, settings, row.board_id, row.name, row.uri, domain, changed, self._pause_s
+            )
             for row in chosen
         }
+        self._listener = Listener(engine, self._heard, self._nudge_all)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin to take tasks."""
+        self._listener.start()
         for board_id, board in self._boards.items():
             thread = threading.Thread(target=board.run, name=f"board-{board_id[:8]}", daemon=True)
             thread.start()
@@ -76,8 +81,20 @@ class Worker:
         if board_id in self._boards:
             self._boards[board_id].nudge()
 
+    def _pause_s(self) -> float:
+        return self._listener.pause_s(self.settings.poll_s)
+
+    def _heard(self, topic: str, identifier: str) -> None:
+        if topic == "board":
+            self.nudge(identifier)
+
+    def _nudge_all(self) -> None:
+        for board in self._boards.values():
+            board.nudge()
+
     def stop(self, patience_s: float = 10.0) -> None:
         """Stop what runs (it is queued again), leave the boards safe, give the leases back."""
+        self._listener.stop()
         for board in self._boards.values():
             board.stop()
         for thread in self._threads:
