@@ -11,7 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import openapi, problems
 from api.metrics import Metrics, Shelf
 from api.middleware import Front
-from api.routes import admin, boards, catalogue, health, page, sessions, tasks
+from api.routes import admin, boards, catalogue, claims, health, models, page, sessions, task_outcome, tasks
 from api.security import Gate
 from api.service import Service
 from api.settings import ServiceSettings
@@ -51,8 +51,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     app.state.service, app.state.gate, app.state.metrics = service, Gate(service), metrics
-    for router in (tasks.router, boards.router, sessions.router, admin.router, catalogue.router):
-        app.include_router(router, prefix="/api/v1")
+    routes = (tasks, task_outcome, boards, sessions, models, claims, catalogue, admin)
+    for part in routes:
+        app.include_router(part.router, prefix="/api/v1")
     app.include_router(health.router)
     page.install(app)
     problems.install(app)
