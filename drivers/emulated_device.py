@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import threading
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,6 +23,7 @@ from drivers.emulated_physics import DevicePhysics
 from drivers.emulated_pool_client import LinkFaults, PoolClient, PoolWork
 from drivers.emulated_share import FoundShare, find_share
 from firmware_bridge.announcement import Announcement
+from firmware_bridge.http_server import Handler, HttpRequest, HttpResponse
 from firmware_bridge.stratum.difficulty import HASHES_PER_DIFFICULTY, HASHES_PER_DIFFICULTY_LBRY
 
 TRIES_PER_SHARE = 8
@@ -84,6 +86,7 @@ class EmulatedDevice:
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
+        self._held: list[socket.socket] = []
 
     # -- thread --------------------------------------------------------------------------------------------------
 
@@ -116,6 +119,16 @@ class EmulatedDevice:
             if self._thread.is_alive():
                 self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(30)
+
+    def pull_plug(self, inside_frame: bool = True) -> None:
+        """Pull its network cable; with ``inside_frame`` while it sends a share. It hashes on, and nobody hears it."""
+        self.faults.unplugged = True
+        if self._loop is not None and self.pool is not None:
+            self._loop.call_soon_threadsafe(self.pool.cut, inside_frame)
+
+    def plug_in(self) -> None:
+        """Put the cable back."""
+        self.faults.unplugged = False
 
     def __enter__(self) -> Self:
         return self.start()
@@ -150,6 +163,8 @@ class EmulatedDevice:
         if self.pool is not None:
             await self.pool.stop()
         await self._close()
+        for held in self._held:
+            held.close()
         for task in done - {stopped}:
             failure = task.exception()
             if failure is not None:
@@ -158,6 +173,22 @@ class EmulatedDevice:
     @staticmethod
     async def _wait_for_stop(stopping: asyncio.Event) -> None:
         await stopping.wait()
+
+    def hold(self, host: str, port: int) -> int:
+        """Keep a port for the device while it is down, so that it comes back at the same; 0 lets the system choose."""
+        held = socket.socket()
+        self._held.append(held)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        return int(held.getsockname()[1])
+
+    def through_link(self, handler: Handler) -> Handler:
+        """The handler of a web server as it answers over this device's link."""
+
+        async def answer(request: HttpRequest) -> HttpResponse | None:
+            return await handler(request) if await self.faults.carry(self.rng) else None
+
+        return answer
 
     # -- time and nonces -----------------------------------------------------------------------------------------
 

@@ -56,6 +56,23 @@ class LinkFaults:
     retransmit_s: float = 0.2
     duplicate: float = 0.0
     """Probability that a share is submitted twice."""
+    silent: bool = False
+    """The device hangs: connections stay open, and nothing comes any more."""
+    unplugged: bool = False
+    """Its cable is out: see :meth:`drivers.emulated_device.EmulatedDevice.pull_plug`."""
+
+    @property
+    def mute(self) -> bool:
+        """Nothing leaves the device."""
+        return self.silent or self.unplugged
+
+    async def carry(self, rng: random.Random) -> bool:
+        """Wait until a segment is through; False where its connection was gone by then."""
+        cut = self.unplugged
+        while self.mute or rng.random() < self.loss:
+            cut = cut or self.unplugged
+            await asyncio.sleep(0.02 if self.mute else self.retransmit_s)
+        return not cut
 
 
 @dataclass(slots=True)
@@ -92,6 +109,8 @@ class PoolClient:
     accepted: int = 0
     rejected: int = 0
     submitted: int = 0
+    lost: int = 0
+    """Shares found without a connection, or not answered when theirs ended."""
     connected: bool = False
     job: PoolWork | None = None
     version_mask: int = 0
@@ -104,6 +123,9 @@ class PoolClient:
     _task: asyncio.Task[None] | None = None
     _outbox: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     _counter: int = 0
+    _cut: asyncio.Event = field(default_factory=asyncio.Event)
+    _dead: list[asyncio.StreamWriter] = field(default_factory=list)
+    """Connections of before the cable was pulled: half open, and never heard of again."""
     _rng: random.Random = field(default_factory=random.Random)
 
     def start(self) -> None:
@@ -117,6 +139,9 @@ class PoolClient:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        for writer in self._dead:
+            writer.transport.abort()
+        self._dead.clear()
 
     def next_extranonce2(self) -> bytes:
         """A new search space of the present job."""
@@ -126,6 +151,7 @@ class PoolClient:
     def submit(self, job_id: str, extranonce2: bytes, ntime: int, nonce: int, version_bits: int) -> None:
         """Send a share; lost where there is no connection, as on the device."""
         if not self.connected:
+            self.lost += 1
             return
         bits = version_bits if self.version_mask and not self.lbry else None
         share = Submit(self.user, job_id, extranonce2, ntime, nonce, bits)
@@ -134,8 +160,17 @@ class PoolClient:
         if self._rng.random() < self.faults.duplicate:
             self._ask("submit", share)
 
+    def cut(self, inside_frame: bool) -> None:
+        """The cable goes; half a share may have been sent. The connection is left as it is: nobody tells the pool."""
+        if self._writer is not None and inside_frame:
+            self._writer.write(b'{"id":77,"method":"mining.submit","params":["x","0')
+        self._cut.set()
+
     async def _run(self) -> None:
         while True:
+            while self.faults.unplugged:
+                await asyncio.sleep(0.02)
+            self._cut.clear()
             try:
                 local = None if self.source_host is None else (self.source_host, 0)
                 reader, writer = await asyncio.open_connection(self.host, self.port, local_addr=local, limit=1 << 20)
@@ -144,23 +179,33 @@ class PoolClient:
                 continue
             self._writer, self._outbox = writer, asyncio.Queue()
             sender = asyncio.get_running_loop().create_task(self._send(writer, self._outbox))
+            reading = asyncio.get_running_loop().create_task(self._read(reader))
+            cutting = asyncio.get_running_loop().create_task(self._cut.wait())
             try:
                 self._greet()
-                while line := await reader.readline():
-                    self._receive(line)
-            except (OSError, ValueError):
-                pass
+                await asyncio.wait([reading, cutting], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self.connected, self.job = False, None
-                sender.cancel()
-                writer.transport.abort()
+                self.lost += sum(name == "submit" for name in self._ids.values())
+                self._ids.clear()
+                for task in (sender, reading, cutting):
+                    task.cancel()
+                if self._cut.is_set():
+                    self._dead.append(writer)
+                else:
+                    writer.transport.abort()
             await asyncio.sleep(RETRY_S)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        """Until the connection ends."""
+        with contextlib.suppress(OSError, ValueError):
+            while line := await reader.readline():
+                self._receive(line)
 
     async def _send(self, writer: asyncio.StreamWriter, outbox: asyncio.Queue[bytes]) -> None:
         while True:
             data = await outbox.get()
-            while self._rng.random() < self.faults.loss:
-                await asyncio.sleep(self.faults.retransmit_s)
+            await self.faults.carry(self._rng)
             writer.write(data)
 
     def _greet(self) -> None:
@@ -171,7 +216,6 @@ class PoolClient:
             "authorize": Authorize(self.user, "x"),
             "suggest": SuggestDifficulty(self.suggested_difficulty),
         }
-        self._ids.clear()
         self._next_id = 1
         for name in self.dialect.order:
             if name != "configure" or self.version_mask:

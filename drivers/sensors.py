@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asic_reservoir.board import Telemetry
+from asic_reservoir.board import Limits, Telemetry
 from asic_reservoir.errors import AsicReservoirError, TimeoutExpiredError
 
 STALE_S = 10.0
@@ -33,6 +33,17 @@ class Sample:
     fan_rpm: float
     hardware_errors: int | None = None
     """Counter of wrong nonces that the firmware keeps to itself; None where it has none."""
+    undelivered: int | None = None
+    """Counter of nonces that the firmware found and could not deliver; None where it has none."""
+
+
+def beyond_limits(sample: Sample, limits: Limits) -> str:
+    """What is beyond its limit, for a message; empty where nothing is. A sensor that is not there is beyond none."""
+    if sample.chip_c > limits.chip_temperature_c:
+        return f"chip at {sample.chip_c:.1f} degC, limit {limits.chip_temperature_c:g} degC"
+    if limits.power_w is not None and sample.power_w > limits.power_w:
+        return f"{sample.power_w:.0f} W, limit {limits.power_w:g} W"
+    return ""
 
 
 class Sensors:
@@ -78,6 +89,14 @@ class Sensors:
         self._answered_at = time.monotonic()
         self._samples.append(sample)
         return sample
+
+    def check_alive(self) -> None:
+        """Raises TimeoutExpiredError where nothing has answered for ten seconds, though it is asked every second."""
+        silent = time.monotonic() - self._answered_at
+        if silent > STALE_S:
+            raise TimeoutExpiredError(
+                f"board {self._board}: silent for {silent:.0f} s, must answer within {STALE_S:g} s"
+            )
 
     def between(self, begin_ns: int, end_ns: int, last: Sample, n_counters: int) -> Telemetry:
         """The readings of a step; ``last`` where none fell into it. The chip sensor counts for the first counter."""

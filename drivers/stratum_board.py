@@ -8,17 +8,13 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
-
-import numpy as np
 
 from asic_reservoir.board import (
     BoardInfo,
     ChipCounts,
-    NonceBatch,
-    NonceFlag,
     Observation,
     OperatingPoint,
     Origin,
@@ -29,7 +25,9 @@ from asic_reservoir.board import (
 from asic_reservoir.errors import SafetyError, TimeoutExpiredError, UsageError
 from drivers.clock import BoardClock
 from drivers.guard import Guard
-from drivers.sensors import Sample, Sensors
+from drivers.losses import LossBook, Losses
+from drivers.sensors import Sample, Sensors, beyond_limits
+from drivers.stratum_rows import LOST_VERDICTS, Row, batch_of, row_of
 from firmware_bridge.announcement import Announcement
 from firmware_bridge.clocks import TimeLine, monotonic_raw_ns
 from firmware_bridge.lbry.stratum import LbryNotify
@@ -41,38 +39,8 @@ from firmware_bridge.stratum.shares import Verdict
 
 JOB_EVERY_S = 30.0
 """Board time after which a steady flow of work gets a new job, as pools do."""
-BACK_WITHIN_S = 60.0
-"""Board time in which a miner is expected back after its link broke; a restart takes 15 to 40 s."""
-_ARRIVAL_GRACE_S = 0.01
 _JOBS_KEPT = 1024
 _TRIPLE_EVERY_NS = 5_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A nonce of a step."""
-
-    time_ns: int
-    chip: int
-    core: int
-    job: int
-    nonce: int
-    version: int
-    flags: NonceFlag
-
-
-def address_towards(host: str) -> str:
-    """Address of this machine as the device at ``host`` sees it.
-
-    Raises:
-        TimeoutExpiredError: no route there.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((host, 9))
-        except OSError as error:
-            raise TimeoutExpiredError(f"{host}: {error.strerror or error}, must be reachable") from None
-        return str(probe.getsockname()[0])
 
 
 class StratumBoard:
@@ -86,12 +54,14 @@ class StratumBoard:
         stratum_port: 0 lets the system choose.
     """
 
+    back_within_s = 60.0
+    """Board time in which the miner is back after its link broke; a restart of AxeOS takes 15 to 40 s."""
+
     def __init__(
         self, info: BoardInfo, *, announcement: Announcement | None, host: str, listen: str, stratum_port: int
     ) -> None:
         self._announcement = announcement
-        origin = Origin.MEASURED if announcement is None else Origin.SIMULATED
-        self._info = replace(info, origin=origin)
+        self._info = replace(info, origin=Origin.MEASURED if announcement is None else Origin.SIMULATED)
         self.clock = BoardClock(1.0 if announcement is None else announcement.speed)
         self._applied = info.nominal
         self._index = 0
@@ -113,6 +83,7 @@ class StratumBoard:
         self.time_line = TimeLine()
         """Clock triples, taken at opening and every few seconds of stepping: they put this board's times on others'."""
         self._closed = False
+        self._book = LossBook()
         self._guard: Guard | None = None
         self.sensors = Sensors(self._sample, info.uri)
         self.server = StratumServer(
@@ -134,8 +105,19 @@ class StratumBoard:
         """What the shares so far say about the filter in the chip."""
         return find_mask(self._difficulties, float(self._applied.difficulty or 1))
 
+    @property
+    def losses(self) -> Losses:
+        """What is known to be lost, and how often and how long the link was away."""
+        tally = self.server.tally
+        return self._book.with_link(
+            broken=tally.malformed_lines + tally.overlong_lines,
+            outages=tally.outages,
+            away_s=tally.away_ns * 1e-9,
+            between_steps=self.between_steps,
+        )
+
     def step(self, step: Step) -> Observation:
-        """One step.
+        """One step. ``lost`` of its observation counts what is known to be lost in it; see :class:`Losses`.
 
         Raises:
             LimitError: outside the limits; nothing was written.
@@ -152,9 +134,9 @@ class StratumBoard:
         if not self.server.connected:
             with contextlib.suppress(TimeoutExpiredError):
                 self._explain_silence()
-        self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
-        before = self.sensors.read()
-        link = self.server.link_number
+        self.server.wait_connected(self._back_within_host_s)
+        before = self._read_sensors()
+        link, lost_before = self.server.link_number, self.losses.nonces
         if monotonic_raw_ns() - self.time_line.triples[-1].monotonic_raw_ns > _TRIPLE_EVERY_NS:
             self.time_line.record()
         begin = self.clock.now_ns()
@@ -168,9 +150,10 @@ class StratumBoard:
         rows = self._rows(begin, end, step.until_nonces)
         if self.server.link_number != link or self._link_broke():
             self._lost_link(begin)
-        after = self.sensors.read()
+        after = self._read_sensors()
         self._guard_heat(after)
-        observation = self._observation(step, begin, end, rows, before, after)
+        lost = self.losses.nonces - lost_before
+        observation = self._observation(begin, end, rows, before, after, lost)
         self._index += 1
         return observation
 
@@ -182,7 +165,7 @@ class StratumBoard:
         self.sensors.stop()
         safe = False
         try:
-            self._make_safe_within(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
+            self._make_safe_within(self._back_within_host_s)
             safe = True
         finally:
             self.server.close()
@@ -207,6 +190,10 @@ class StratumBoard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def _back_within_host_s(self) -> float:
+        return self.clock.host_s(round(self.back_within_s * 1e9)) + 5.0
 
     # -- work ----------------------------------------------------------------------------------------------------
 
@@ -286,13 +273,17 @@ class StratumBoard:
                 self._arrived.wait(min(left, 0.5))
                 if not self.server.connected:
                     return False
+                self.sensors.check_alive()
             return True
 
     def _take(self, event: ShareEvent) -> None:
         """In the thread that reads the link."""
         with self._arrived:
-            self._events.append(event)
             self.verdicts[event.share.verdict.value] += 1
+            if event.share.verdict in LOST_VERDICTS:
+                self._book.unattributed()
+                return
+            self._events.append(event)
             if event.share.verdict is Verdict.ACCEPTED:
                 self._good += 1
                 self._difficulties.append(event.difficulty)
@@ -306,7 +297,7 @@ class StratumBoard:
 
     def _grace_s(self) -> float:
         """Host time in which what was stamped before the end of a step comes through."""
-        return _ARRIVAL_GRACE_S
+        return 0.01
 
     def _drop_before(self, begin_ns: int) -> None:
         """Nonces from between the steps: they were found at no operating point in particular."""
@@ -324,30 +315,17 @@ class StratumBoard:
         return [self._row(event) for event in self._events_before(end_ns)]
 
     def _row(self, event: ShareEvent) -> Row:
-        share, submit = event.share, event.submit
-        flags = NonceFlag.VALID if share.good_hash else NonceFlag(0)
-        if share.verdict is Verdict.DUPLICATE:
-            flags |= NonceFlag.DUPLICATE
-        if share.verdict is Verdict.STALE:
-            flags |= NonceFlag.STALE
-        if event.same_read:
-            flags |= NonceFlag.SAME_READ
-        chip, core = self._place(submit.nonce)
-        time_ns = self.clock.of_raw(event.time_ns)
-        return Row(time_ns, chip, core, share.job, submit.nonce, submit.version_bits or 0, flags)
+        return row_of(event, self.clock.of_raw(event.time_ns), *self._place(event.submit.nonce))
+
+    def _read_sensors(self) -> Sample:
+        sample = self.sensors.read()
+        self._book.device_says(sample.undelivered)
+        return sample
 
     def _observation(
-        self, step: Step, begin: int, end: int, rows: list[Row], before: Sample, after: Sample
+        self, begin: int, end: int, rows: list[Row], before: Sample, after: Sample, lost: int
     ) -> Observation:
-        nonces = NonceBatch.from_columns(
-            time_ns=np.array([row.time_ns for row in rows], np.int64),
-            chip=np.array([row.chip for row in rows], np.int16),
-            core=np.array([row.core for row in rows], np.int16),
-            job=np.array([row.job for row in rows], np.int32),
-            nonce=np.array([row.nonce for row in rows], np.uint32),
-            version=np.array([row.version for row in rows], np.uint32),
-            flags=np.array([int(row.flags) for row in rows], np.uint8),
-        )
+        nonces = batch_of(rows)
         counts = ChipCounts.of(nonces, self._info.n_counters)
         if before.hardware_errors is not None and after.hardware_errors is not None:
             counts.invalid[0] += max(0, after.hardware_errors - before.hardware_errors)
@@ -362,6 +340,7 @@ class StratumBoard:
             nonces=nonces,
             telemetry=self.sensors.between(begin, end, after, self._info.n_counters),
             timestamp_source=self._info.timestamp_source,
+            lost=lost,
         )
 
     def _applied_point(self) -> OperatingPoint:
@@ -372,7 +351,7 @@ class StratumBoard:
     # -- link and sensors ----------------------------------------------------------------------------------------
 
     def _link_broke(self) -> bool:
-        """For families with a further link."""
+        """Whether a further link of the family broke in this step."""
         return False
 
     def _lost_link(self, begin_ns: int) -> None:
@@ -381,26 +360,26 @@ class StratumBoard:
         gone = self.clock.now_ns()
         with contextlib.suppress(TimeoutExpiredError):  # not even its web page answers: it restarts
             self._explain_silence()
-        self.server.wait_connected(self.clock.host_s(round(BACK_WITHIN_S * 1e9)) + 5.0)
+        self.server.wait_connected(self._back_within_host_s)
         away = (self.clock.now_ns() - gone) * 1e-9
+        reported = self.losses.reported
+        with contextlib.suppress(TimeoutExpiredError):
+            self._read_sensors()
+        reported = self.losses.reported - reported
+        counted = f", {reported} of them counted by the device" if reported else ""
         raise TimeoutExpiredError(
             f"board {self._info.uri}: link lost {(gone - begin_ns) * 1e-9:.1f} s into step {self._index}, back after "
-            f"{away:.1f} s; nonces of this step may be missing, it must be repeated"
+            f"{away:.1f} s; nonces of this step may be missing{counted}, it must be repeated"
         )
 
     def _explain_silence(self) -> None:
         """Raise something more precise than a lost link where the family can tell, such as another user."""
 
     def _guard_heat(self, sample: Sample) -> None:
-        limits = self._info.limits
-        if sample.chip_c > limits.chip_temperature_c:
-            self._trip(f"chip at {sample.chip_c:.1f} degC, limit {limits.chip_temperature_c:g} degC")
-        if limits.power_w is not None and sample.power_w > limits.power_w:
-            self._trip(f"{sample.power_w:.0f} W, limit {limits.power_w:g} W")
-
-    def _trip(self, reason: str) -> None:
-        self._make_safe()
-        raise SafetyError(f"board {self._info.uri}: {reason}; the board was put into its safe state")
+        reason = beyond_limits(sample, self._info.limits)
+        if reason:
+            self._make_safe()
+            raise SafetyError(f"board {self._info.uri}: {reason}; the board was put into its safe state")
 
     # -- what a family fills in ----------------------------------------------------------------------------------
 

@@ -189,6 +189,34 @@ class LineSocket:
         self._sock.close()
 
 
+def address_towards(host: str) -> str:
+    """Address of this machine as the device at ``host`` sees it.
+
+    Raises:
+        TimeoutExpiredError: no route there.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError as error:
+            raise TimeoutExpiredError(f"{host}: {error.strerror or error}, must be reachable") from None
+        return str(probe.getsockname()[0])
+
+
+def notice_dead_peer(sock: socket.socket) -> None:
+    """Have the kernel ask a silent peer whether it lives, and end the connection after about ten seconds without an
+    answer: a cable that was pulled says nothing by itself."""
+    for level, option, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 4),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 2),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 10_000),
+    ):
+        with contextlib.suppress(OSError, AttributeError):  # not every system has all of them
+            sock.setsockopt(level, getattr(socket, option), value)
+
+
 def connect(host: str, port: int, timeout_s: float = 5.0, source_host: str | None = None) -> LineSocket:
     """A connection to ``host``.
 

@@ -10,7 +10,7 @@ from asic_reservoir.errors import BusyError, SafetyError, ServerError, UsageErro
 from asic_reservoir.registry import BoardUri
 from drivers.guard import Guard, Plan, RequestPlan
 from drivers.sensors import Sample
-from drivers.stratum_board import StratumBoard, address_towards
+from drivers.stratum_board import StratumBoard
 from firmware_bridge.cgminer.messages import PORT, ApiRequest, decode_reply, encode_request
 from firmware_bridge.goldshell.login import DEFAULT_PASSWORD, DEFAULT_USER, login_path, parse_token
 from firmware_bridge.goldshell.settings import (
@@ -25,7 +25,7 @@ from firmware_bridge.goldshell.settings import (
 )
 from firmware_bridge.goldshell.status import BoxDevice, parse_device, parse_status
 from firmware_bridge.http import HttpAnswer, HttpLink
-from firmware_bridge.tcp import ask_once
+from firmware_bridge.tcp import address_towards, ask_once
 
 MIN_GAP_S = 0.1
 """Host time between two requests: 15 in a second bring the box's backend down."""
@@ -90,8 +90,12 @@ class LbBoxBoard(StratumBoard):
 
     Timestamp quality: this kernel's receive stamp of every submit; what the box's own path adds is not known.
     A nonce does not tell its chip; wrong nonces are seen as a counter. The voltage in a power plan is passed through
-    unchanged, since nobody knows whether the box obeys it; asking for another one is refused.
+    unchanged, since nobody knows whether the box obeys it; asking for another one is refused. The box has no counter of
+    shares that it could not deliver: a step in which its link broke is refused as a whole.
     """
+
+    back_within_s = 90.0
+    """Its controller answers again 60 to 66 s after a restart."""
 
     def __init__(
         self,
@@ -112,7 +116,7 @@ class LbBoxBoard(StratumBoard):
             body = encode_settings(self._found).decode()
             self._guard = Guard(Plan(requests=[RequestPlan(f"{link.base}/mcb/setting", "PUT", body, headers=json)]))
             self._take_over(address_towards(host) if listen in ("", "0.0.0.0") else listen)
-            self.server.wait_connected(self.clock.host_s(60_000_000_000) + 5.0)
+            self.server.wait_connected(self._back_within_host_s)
             self._applied = OperatingPoint(difficulty=NOMINAL.difficulty, voltage_mv=NOMINAL.voltage_mv)
             self._apply(OperatingPoint(frequency_mhz=NOMINAL.frequency_mhz))
             self.sensors.start()

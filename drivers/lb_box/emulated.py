@@ -107,7 +107,7 @@ class EmulatedLbBox(EmulatedDevice):
         self._history: deque[float] = deque(maxlen=288)
         self._api: asyncio.Server | None = None
         self._restarting: asyncio.Task[None] | None = None
-        self._http = HttpServer(self._answer)
+        self._http = HttpServer(self.through_link(self._answer))
         self._http.extra_headers = {HEADER: str(self.announcement)}
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -116,6 +116,7 @@ class EmulatedLbBox(EmulatedDevice):
         return 725.0, 0.41
 
     async def _open(self) -> None:
+        self.http_port, self.api_port = self.hold(self.host, self.http_port), self.hold(self.host, self.api_port)
         await self._boot()
 
     async def _close(self) -> None:
@@ -127,9 +128,8 @@ class EmulatedLbBox(EmulatedDevice):
 
     async def _boot(self) -> None:
         self._booted_s, self._up, self._crashed = self.now_s, True, False
-        self.http_port = await self._http.start(self.host, self.http_port)
+        await self._http.start(self.host, self.http_port)
         self._api = await asyncio.start_server(self._serve_api, self.host, self.api_port)
-        self.api_port = int(self._api.sockets[0].getsockname()[1])
         await self._connect_pool()
 
     async def _restart(self) -> None:
@@ -317,6 +317,9 @@ class EmulatedLbBox(EmulatedDevice):
         return Reply(Status("S", Code.DEVS, "1 PGA(s)", "intminer 5.4.2"), {"DEVS": [device_row(self._device())]})
 
     async def _serve_api(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not await self.faults.carry(self.rng):
+            writer.transport.abort()
+            return
         reply = Reply(Status("E", Code.INVALID_JSON, "Invalid JSON", "intminer 5.4.2"))
         with contextlib.suppress(TimeoutError, OSError, DataError):
             command = decode_request(await asyncio.wait_for(reader.read(4096), 1.0)).commands[0]

@@ -19,11 +19,13 @@ from drivers.guard import Guard, Plan, RequestPlan
 from drivers.lv06.device import SETTLE_S, AxeosDevice, overheat_text
 from drivers.lv06.log_reader import LoggedNonce, LogReader
 from drivers.sensors import Sample
-from drivers.stratum_board import Row, StratumBoard, address_towards
+from drivers.stratum_board import StratumBoard
+from drivers.stratum_rows import Row
 from firmware_bridge.axeos import Generation
 from firmware_bridge.axeos.settings import Pool, Setting, encode_patch
 from firmware_bridge.http import HttpLink
 from firmware_bridge.stratum.server import ShareEvent
+from firmware_bridge.tcp import address_towards
 
 TICKET_MASK = 256
 """Every generation of ESP-Miner fixes it for the BM1366 (protocols.md 1.7)."""

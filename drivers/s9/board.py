@@ -9,13 +9,14 @@ from asic_reservoir.errors import BusyError, UsageError
 from asic_reservoir.registry import BoardUri
 from drivers.clock import BoardClock
 from drivers.guard import Guard, Plan
-from drivers.s9.control import BraiinsControl, CgminerApi, S9Control, StockControl
+from drivers.s9.control import RESTART_WITHIN_S, BraiinsControl, CgminerApi, S9Control, StockControl
 from drivers.sensors import Sample
-from drivers.stratum_board import StratumBoard, address_towards
+from drivers.stratum_board import StratumBoard
 from firmware_bridge.announcement import Announcement
 from firmware_bridge.cgminer.config import PoolSetting
 from firmware_bridge.cgminer.messages import PORT
 from firmware_bridge.http import HttpLink
+from firmware_bridge.tcp import address_towards
 
 TICKET_MASK = 64
 """Set by Braiins (``config.rs``); that of stock firmware is in no source read. ``mask`` says what the shares show."""
@@ -35,8 +36,11 @@ class S9Board(StratumBoard):
     so counts are of the whole miner; ``nonces.chip`` holds the place. Wrong nonces are seen as a counter only.
 
     A change of clock, voltage or fan restarts the miner process: tens of seconds without nonces before the step.
-    With stock firmware the voltage cannot be set.
+    With stock firmware the voltage cannot be set. ``losses.reported`` is what the firmware counts as stale: shares that
+    it had and could not deliver.
     """
+
+    back_within_s = RESTART_WITHIN_S
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class S9Board(StratumBoard):
             address = address_towards(host) if listen in ("", "0.0.0.0") else listen
             self._url = f"stratum+tcp://{address}:{self.server.port}"
             control.take_over(PoolSetting(self._url, "asic-reservoir.s9", "x"))
-            self.server.wait_connected(self.clock.host_s(180_000_000_000) + 5.0)
+            self.server.wait_connected(self._back_within_host_s)
             self._applied = OperatingPoint(difficulty=NOMINAL.difficulty, voltage_mv=NOMINAL.voltage_mv)
             self._apply(OperatingPoint(frequency_mhz=NOMINAL.frequency_mhz, fan_percent=NOMINAL.fan_percent))
             self.sensors.start()
@@ -75,7 +79,7 @@ class S9Board(StratumBoard):
         fan = point.fan_percent if point.fan_percent != self._applied.fan_percent else None
         if frequency is not None or voltages is not None or fan is not None:
             self._control.write(frequency, voltages, fan)
-            self.server.wait_connected(self.clock.host_s(180_000_000_000) + 5.0)
+            self.server.wait_connected(self._back_within_host_s)
         self._accept(asked)
 
     def _voltages(self, point: OperatingPoint) -> tuple[float, float, float] | None:
@@ -104,6 +108,7 @@ class S9Board(StratumBoard):
             float("nan"),
             reading.fan_rpm,
             reading.hardware_errors,
+            reading.stale,
         )
 
     def _place(self, nonce: int) -> tuple[int, int]:

@@ -108,6 +108,8 @@ class S9Reading:
     """NaN with stock firmware, which does not say."""
     fan_rpm: float
     hardware_errors: int
+    stale: int
+    """Shares that the miner itself gave up: found while the pool was away, or never answered by it."""
 
 
 class S9Control(Protocol):
@@ -182,6 +184,7 @@ class StockControl:
             (nan, nan, nan),
             float(max(stats.fans_rpm.values(), default=0)),
             int(number(summary, "Hardware Errors")),
+            int(number(summary, "Stale")),
         )
 
     def restore(self) -> None:
@@ -260,13 +263,15 @@ class BraiinsControl:
         voltages = {
             int(number(r, "ID")): 1000.0 * number(r, "Voltage") for r in replies["devdetails"].rows("DEVDETAILS")
         }
+        summary = replies["summary"].rows("SUMMARY")[0]
         nan = float("nan")
         return S9Reading(
             max((number(row, "Chip") for row in temperatures), default=nan),
             _three(boards.get(i, nan) for i in CHAINS),
             _three(voltages.get(i, nan) for i in CHAINS),
             max((number(row, "RPM") for row in replies["fans"].rows("FANS")), default=0.0),
-            int(number(replies["summary"].rows("SUMMARY")[0], "Hardware Errors")),
+            int(number(summary, "Hardware Errors")),
+            int(number(summary, "Stale")),
         )
 
     def restore(self) -> None:

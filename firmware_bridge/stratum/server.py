@@ -46,7 +46,7 @@ from firmware_bridge.stratum.messages import (
 )
 from firmware_bridge.stratum.shares import Share, ShareBook
 from firmware_bridge.stratum.work import DEFAULT_VERSION_MASK, Hashable, Sha256dWork
-from firmware_bridge.tcp import Line, LineSocket, LinkClosedError, ask_for_stamps
+from firmware_bridge.tcp import Line, LineSocket, LinkClosedError, ask_for_stamps, notice_dead_peer
 
 Job = Notify | LbryNotify
 
@@ -85,6 +85,10 @@ class Tally:
     malformed_lines: int = 0
     overlong_lines: int = 0
     shares: int = 0
+    outages: int = 0
+    """Times that a miner was there, was gone, and came back; or came anew while the old link looked alive."""
+    away_ns: int = 0
+    """Time without a miner in those outages; of a link that died unnoticed it is not known."""
 
 
 class StratumServer:
@@ -116,6 +120,7 @@ class StratumServer:
         self._current: _Current | None = None
         self.tally = Tally()
         self.announcement: Announcement | None = None
+        self._gone_ns: int | None = None
         self._closed = False
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -207,6 +212,7 @@ class StratumServer:
                 if self._closed:
                     sock.close()
                     return
+                notice_dead_peer(sock)
                 link = _Link(self, LineSocket(sock), self.tally.links)
                 self.tally.links += 1
             threading.Thread(target=link.run, name=f"stratum-link-{link.number}", daemon=True).start()
@@ -217,7 +223,12 @@ class StratumServer:
             old, self._link = self._link, link
             if old is not None and old is not link:
                 self.tally.replaced += 1
+                self.tally.outages += 1
                 old.close()
+            if self._gone_ns is not None:
+                self.tally.outages += 1
+                self.tally.away_ns += monotonic_raw_ns() - self._gone_ns
+                self._gone_ns = None
             seen = of_agent(link.agent)
             if seen is not None:
                 self.announcement = seen
@@ -231,6 +242,7 @@ class StratumServer:
             self.tally.overlong_lines += link.lines.overlong
             if self._link is link:
                 self._link = None
+                self._gone_ns = monotonic_raw_ns()
 
 
 def _again(current: _Current, link: int) -> _Current:
