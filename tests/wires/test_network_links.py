@@ -108,15 +108,17 @@ def test_http_errors_are_typed() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(2)
+        listener.settimeout(30)
 
-        def serve() -> None:
-            for answer in (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", b"nonsense\r\n\r\n"):
+        def serve() -> None:  # each connection for one request: the client must not count on the first one
+            refused = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
+            for answer in (refused, b"nonsense\r\n\r\n"):
                 connection, _ = listener.accept()
                 connection.recv(4096)
                 connection.sendall(answer)
                 connection.close()
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with HttpLink(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=2) as link:
             with pytest.raises(ServerError, match="status 404"):
