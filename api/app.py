@@ -11,7 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import openapi, problems
 from api.metrics import Metrics, Shelf
 from api.middleware import Front
-from api.routes import admin, boards, catalogue, claims, health, models, page, sessions, task_outcome, tasks
+from api.routes import admin, boards, catalogue, claims, health, models, page, sessions, streams, task_outcome, tasks
 from api.security import Gate
 from api.service import Service
 from api.settings import ServiceSettings
@@ -51,7 +51,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     app.state.service, app.state.gate, app.state.metrics = service, Gate(service), metrics
-    routes = (tasks, task_outcome, boards, sessions, models, claims, catalogue, admin)
+    app.state.streams = {}
+    routes = (tasks, task_outcome, streams, boards, sessions, models, claims, catalogue, admin)
     for part in routes:
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(health.router)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ class News:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._channels: dict[str, Channel] = {}
+        self._watched: dict[str, set[asyncio.Event]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener = Listener(service.engine, self._heard, lambda: None)
 
@@ -60,8 +62,28 @@ class News:
 
     def changed(self, task_id: str) -> None:
         """From any thread: this task has news."""
-        if self._loop is not None and task_id in self._channels and not self._loop.is_closed():
+        if self._loop is None or self._loop.is_closed():
+            return
+        if task_id in self._channels:
             self._loop.call_soon_threadsafe(self._refresh_soon, task_id)
+        if task_id in self._watched:
+            self._loop.call_soon_threadsafe(self._stir, task_id)
+
+    def _stir(self, task_id: str) -> None:
+        for event in self._watched.get(task_id, ()):
+            event.set()
+
+    @contextmanager
+    def watched(self, task_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever something happened to the task, for who reads the rest for himself."""
+        event = asyncio.Event()
+        self._watched.setdefault(task_id, set()).add(event)
+        try:
+            yield event
+        finally:
+            self._watched[task_id].discard(event)
+            if not self._watched[task_id]:
+                del self._watched[task_id]
 
     def _refresh_soon(self, task_id: str) -> None:
         task = asyncio.ensure_future(self._refresh([task_id]))

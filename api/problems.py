@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from api.keys import NameTakenError
@@ -110,7 +111,7 @@ class ProblemError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def document(request: Request, error: ProblemError, status: int | None = None) -> Response:
+def document(request: HTTPConnection, error: ProblemError, status: int | None = None) -> Response:
     """The document of an error."""
     kind = KINDS[error.kind]
     content = Problem(

@@ -34,9 +34,17 @@ class Gate:
         """A key was revoked or made here: look anew."""
         self._known.clear()
 
-    async def who(self, connection: HTTPConnection) -> Key:
-        """Raises ProblemError ``no-key`` or ``too-many``."""
-        words = connection.headers.get("authorization")
+    async def who(self, connection: HTTPConnection, secret: str | None = None) -> Key:
+        """The key of a connection.
+
+        Args:
+            connection: of a request or a socket.
+            secret: that came another way than in ``Authorization``, as it does with a socket of a browser.
+
+        Raises:
+            ProblemError: ``no-key`` or ``too-many``.
+        """
+        words = connection.headers.get("authorization", f"Bearer {secret}" if secret is not None else None)
         if words is None:
             if self._service.settings.anonymous and is_local(connection):
                 return LOCAL

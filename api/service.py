@@ -87,6 +87,11 @@ class Service:
         if self.worker is not None:
             self.worker.nudge(board_id)
 
+    def nudge_task(self, task_id: str) -> None:
+        """A running task has something new to do."""
+        if self.worker is not None:
+            self.worker.nudge_task(task_id)
+
     async def _tidy(self) -> None:
         while True:
             try:

@@ -44,7 +44,7 @@ def test_the_same_states_bit_by_bit(name: str) -> None:
 def test_an_input_outside_its_range_touches_nothing(u: float) -> None:
     with open_board(URI) as board:
         live = LiveReservoir(board, SETTINGS["frequency"], EDGES)
-        with pytest.raises(UsageError, match="must be a number from 0 to 0.5"):
+        with pytest.raises(UsageError, match=r"must be a number from 0 to 0\.5"):
             live.step(u)
         assert live.step(0.25).begin_ns == 0
 

@@ -13,8 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from api.queue.leases import Lease, hold
+from api.queue.notices import notify
 from asic_reservoir.errors import BusyError, UsageError
-from asic_reservoir.store.facts import now_ns, reservations, stream_steps, streams
+from asic_reservoir.store.facts import now_ns, reservations, stream_steps, streams, tasks
 
 
 class SequenceError(UsageError):
@@ -66,13 +67,9 @@ def put_inputs(connection: sa.Connection, task_id: str, first: int, values: Sequ
         SessionOverError: the session is over.
         TakenOverError: another connection was faster.
     """
-    row = connection.execute(
-        sa.select(streams.c.next_input, streams.c.ended, reservations.c.ended_utc_ns, reservations.c.expires_utc_ns)
-        .join(reservations, reservations.c.id == streams.c.reservation_id)
-        .where(streams.c.task_id == task_id)
-    ).one()
-    if row.ended_utc_ns is not None or row.expires_utc_ns <= now_ns():
+    if session_over(connection, task_id):
         raise SessionOverError("the session that holds the board is over")
+    row = connection.execute(sa.select(streams.c.next_input, streams.c.ended).where(streams.c.task_id == task_id)).one()
     if first > row.next_input:
         raise SequenceError(f"sequence {first}: must be {row.next_input}, the next one")
     known = row.next_input - first
@@ -106,12 +103,35 @@ def put_inputs(connection: sa.Connection, task_id: str, first: int, values: Sequ
             for offset, value in enumerate(fresh)
         ],
     )
+    _tell_board(connection, task_id)
     return following
 
 
 def end_stream(connection: sa.Connection, task_id: str) -> None:
     """No more inputs follow. Safe to say again."""
     connection.execute(streams.update().where(streams.c.task_id == task_id).values(ended=True))
+    _tell_board(connection, task_id)
+
+
+def end_streams_of(connection: sa.Connection, reservation_id: str) -> None:
+    """The session is over: no more inputs follow in any of its streams."""
+    connection.execute(streams.update().where(streams.c.reservation_id == reservation_id).values(ended=True))
+
+
+def session_over(connection: sa.Connection, task_id: str) -> bool:
+    """Whether the session that holds the board of this stream is over."""
+    row = connection.execute(
+        sa.select(reservations.c.ended_utc_ns, reservations.c.expires_utc_ns)
+        .join(streams, streams.c.reservation_id == reservations.c.id)
+        .where(streams.c.task_id == task_id)
+    ).one_or_none()
+    return row is None or row.ended_utc_ns is not None or row.expires_utc_ns <= now_ns()
+
+
+def _tell_board(connection: sa.Connection, task_id: str) -> None:
+    board_id = connection.execute(sa.select(tasks.c.board_id).where(tasks.c.id == task_id)).scalar()
+    if board_id is not None:
+        notify(connection, "board", board_id)
 
 
 def read_inputs(connection: sa.Connection, task_id: str, first: int, most: int) -> list[tuple[int, float]]:
@@ -143,6 +163,7 @@ def put_outputs(
         ),
         [{"task": task_id, "number": number, "output": dict(output)} for number, output in outputs],
     )
+    notify(connection, "task", task_id)
 
 
 def read_outputs(connection: sa.Connection, task_id: str, first: int, most: int) -> list[tuple[int, dict[str, Any]]]:

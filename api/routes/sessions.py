@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api import schemas
 from api.keys import Key
 from api.problems import ProblemError
+from api.queue.streams import end_streams_of
 from api.routes.common import SomeId, json_response, service_of
 from api.routes.tasks import board_of
 from api.security import Reader, Runner
@@ -38,7 +39,7 @@ def session_document(row: Any, key: Key) -> dict[str, Any]:
 async def open_session(wanted: schemas.SessionRequest, request: Request, key: Runner) -> Response:
     """Reserve a board: until it ends, only your tasks begin on it. What runs on it now, it ends first."""
     service = service_of(request)
-    board_id = await board_of(service, wanted.board)
+    board_id = (await board_of(service, wanted.board))["id"]
     now = now_ns()
     row = {
         "id": new_id(now),
@@ -86,7 +87,7 @@ async def get_session(session_id: SomeId, request: Request, key: Reader) -> Resp
 
 @router.delete("/{session_id}", status_code=204, response_class=Response, responses={404: {}})
 async def end_session(session_id: SomeId, request: Request, key: Runner) -> Response:
-    """Give the board back. Yours; with the scope `operate`, everybody's."""
+    """Give the board back. Yours; with the scope `operate`, everybody's. A stream of the session ends with it."""
 
     def write(connection: sa.Connection) -> str:
         row = connection.execute(
@@ -101,6 +102,7 @@ async def end_session(session_id: SomeId, request: Request, key: Runner) -> Resp
             .where(reservations.c.id == session_id, reservations.c.ended_utc_ns.is_(None))
             .values(ended_utc_ns=now_ns())
         )
+        end_streams_of(connection, session_id)
         return str(row.board_id)
 
     service = service_of(request)

@@ -13,6 +13,8 @@ from starlette.responses import Response
 from api import schemas
 from api.problems import ProblemError
 from api.queue import Draft, TaskState, request_cancel, submit
+from api.queue.streams import open_stream
+from api.routes.admission import admit
 from api.routes.common import Cursor, Limit, TaskId, json_response, page_response, service_of
 from api.security import Reader, Runner
 from api.service import Service
@@ -95,6 +97,7 @@ def etag_of(document: dict[str, Any]) -> str:
             }
         },
         404: {},
+        409: {},
     },
 )
 async def submit_task(
@@ -114,7 +117,9 @@ async def submit_task(
     """Queue a task. Answers as soon as it is on the disk; follow `Location`."""
     service = service_of(request)
     kind, params = parse_params(wanted.kind, wanted.params)
-    board_id = await board_of(service, wanted.board)
+    board = await board_of(service, wanted.board)
+    board_id = board["id"]
+    admission = await admit(service, key, kind, params, board)
     content = wanted.model_dump(mode="json") | {"params": params}
     deadline = None
     if wanted.deadline_seconds is not None:
@@ -131,7 +136,14 @@ async def submit_task(
         fingerprint=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
     most = int(key.limits.get("tasks_waiting", service.settings.tasks_waiting)) if key.id else None
-    task_id, new = await service.write(lambda connection: submit(connection, draft, most))
+
+    def queue(connection: sa.Connection) -> tuple[str, bool]:
+        task_id, new = submit(connection, draft, most)
+        if new and admission is not None:
+            open_stream(connection, task_id, admission.reservation_id, admission.low, admission.high)
+        return task_id, new
+
+    task_id, new = await service.write(queue)
     if new:
         service.nudge(board_id)
         position, start = await service.views.join(board_id, wanted.priority)
@@ -173,12 +185,12 @@ def _fresh(
     }
 
 
-async def board_of(service: Service, name: str) -> str:
-    """Identifier of a board on the shelf; raises ProblemError with the pointer of the field."""
+async def board_of(service: Service, name: str) -> dict[str, Any]:
+    """Document of a board on the shelf; raises ProblemError with the pointer of the field."""
     shown = await service.views.shelf()
     for document in shown:
         if document["name"] == name:
-            return str(document["id"])
+            return document
     names = ", ".join(document["name"] for document in shown[:20])
     detail = f"board {name!r}: not on the shelf, must be one of {names}"
     raise ProblemError("not-found", detail, [("/board", detail)])

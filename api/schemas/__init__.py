@@ -39,6 +39,7 @@ from api.schemas.people import (
     Me,
     Readiness,
 )
+from api.schemas.streams import Stream
 from api.schemas.tasks import (
     Attempt,
     AttemptList,
@@ -110,6 +111,7 @@ __all__ = [
     "SessionList",
     "SessionRequest",
     "State",
+    "Stream",
     "Task",
     "TaskPage",
     "TaskRequest",

@@ -69,6 +69,8 @@ class BoardWorker:
         self._runner: RunnerProcess | None = None
         self._log = log.bind(board=name, worker=settings.name)
         self._lease: Lease | None = None
+        self.task_id = ""
+        """Of the task in hand; empty where there is none."""
         self._renew_at = 0.0
         self._control_at = 0.0
 
@@ -131,7 +133,11 @@ class BoardWorker:
                 continue
             self._changed(claimed.task_id)
             self._log.info("task_begun", task_id=claimed.task_id, attempt=claimed.attempt, kind=claimed.kind)
-            end = self._attempt(claimed)
+            self.task_id = claimed.task_id
+            try:
+                end = self._attempt(claimed)
+            finally:
+                self.task_id = ""
             self._write_end(claimed, end)
 
     def _something_waits(self) -> bool:

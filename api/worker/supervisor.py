@@ -81,6 +81,12 @@ class Worker:
         if board_id in self._boards:
             self._boards[board_id].nudge()
 
+    def nudge_task(self, task_id: str) -> None:
+        """There is something new for the board that has this task in hand."""
+        for board in self._boards.values():
+            if board.task_id == task_id:
+                board.nudge()
+
     def _pause_s(self) -> float:
         return self._listener.pause_s(self.settings.poll_s)
 

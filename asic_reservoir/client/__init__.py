@@ -9,7 +9,20 @@
 """
 
 from asic_reservoir.client._asynchronous import AsyncClient
+from asic_reservoir.client._live import LiveStream, Output
+from asic_reservoir.client._live_async import AsyncLiveStream
 from asic_reservoir.client._synchronous import Client
-from asic_reservoir.client._types import Event, Result, Task, TaskFailedError
+from asic_reservoir.client._types import Event, Model, Result, Task, TaskFailedError
 
-__all__ = ["AsyncClient", "Client", "Event", "Result", "Task", "TaskFailedError"]
+__all__ = [
+    "AsyncClient",
+    "AsyncLiveStream",
+    "Client",
+    "Event",
+    "LiveStream",
+    "Model",
+    "Output",
+    "Result",
+    "Task",
+    "TaskFailedError",
+]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +14,10 @@ import httpx2
 
 from asic_reservoir.client._types import error_of
 from asic_reservoir.errors import DataError, ServerError, TimeoutExpiredError, UsageError
+from asic_reservoir.report.files import write_atomic
 
+PIECE = 1 << 18
+"""Bytes of a file that are in memory at once."""
 TRIES = 5
 FIRST_WAIT_S = 0.25
 AGAIN = frozenset({429, 502, 503, 504})
@@ -31,11 +36,26 @@ class Call:
     body: Any = None
     params: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+    """Sent as the body, instead of ``body``."""
+    again: bool = False
+    """A POST that changes nothing."""
 
     @property
     def repeatable(self) -> bool:
         """Whether sending it twice is as sending it once."""
-        return self.method in ("GET", "DELETE") or "Idempotency-Key" in self.headers or self.path.endswith("/cancel")
+        harmless = self.method in ("GET", "DELETE") or self.again or self.path.endswith("/cancel")
+        return harmless or "Idempotency-Key" in self.headers
+
+    def content(self) -> Iterator[bytes] | None:
+        """The file in pieces, None without one."""
+        return None if self.file is None else _pieces(self.file)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def submission(kind: str, board: str, params: dict[str, Any], options: dict[str, Any]) -> Call:
@@ -88,6 +108,20 @@ def document(response: httpx2.Response) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{response.url}: {type(content).__name__}, must be an object")
     return content
+
+
+def save_as(response: httpx2.Response, folder: Path, name: str) -> Path:
+    """Keep a body under the name that the service gives it, whole or not at all."""
+    said = response.headers.get("Content-Disposition", "")
+    _, _, given = said.partition('filename="')
+    chosen = Path(given.rstrip('"')).name or name
+    write_atomic(folder / chosen, response.content)
+    return folder / chosen
+
+
+def key_header(headers: httpx2.Headers) -> dict[str, str]:
+    """The key of a client, for a connection of another kind."""
+    return {"Authorization": headers["Authorization"]} if "Authorization" in headers else {}
 
 
 def lost(error: httpx2.TransportError, server: str) -> TimeoutExpiredError | ServerError:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx2
 
+from asic_reservoir.client import _catalogue
+from asic_reservoir.client._live import LiveStream
 from asic_reservoir.client._requests import (
     AGAIN,
     STREAM_TIMEOUT,
@@ -17,13 +19,16 @@ from asic_reservoir.client._requests import (
     Call,
     checked,
     document,
+    key_header,
     lost,
     options_of,
+    save_as,
     submission,
     wait_before,
 )
-from asic_reservoir.client._types import Event, EventParser, Result, Task, TaskFailedError
+from asic_reservoir.client._types import Event, EventParser, Model, Result, Task, TaskFailedError
 from asic_reservoir.report.files import write_atomic
+from asic_reservoir.store.events.files import replacing
 
 
 class Client:
@@ -69,14 +74,7 @@ class Client:
 
     def tasks(self, **filters: Any) -> Iterator[Task]:
         """All tasks, newest first, page by page; ``state``, ``kind``, ``board`` choose."""
-        cursor: str | None = None
-        while True:
-            params = {name: value for name, value in {**filters, "cursor": cursor}.items() if value is not None}
-            page = document(self._send(Call("GET", "/api/v1/tasks", params=params)))
-            yield from map(Task.of, page["items"])
-            cursor = page["next"]
-            if cursor is None:
-                return
+        yield from map(Task.of, self._pages("tasks", **filters))
 
     def cancel(self, task_id: str) -> Task:
         """Ask for a task to be cancelled."""
@@ -130,12 +128,97 @@ class Client:
         write_atomic(folder / Path(name).name, content)
         return folder / Path(name).name
 
+    # -- what the service keeps ----------------------------------------------------------------------------------
+
+    def models(self, name: str | None = None) -> Iterator[Model]:
+        """Trained readouts, newest first; ``name`` chooses."""
+        for raw in self._pages("models", name=name):
+            yield Model.of(raw)
+
+    def model(self, model_id: str) -> dict[str, Any]:
+        """One readout with the settings that made its states. Raises NotFoundError."""
+        return document(self._send(_catalogue.model(model_id)))
+
+    def download_model(self, model_id: str, folder: Path, form: Literal["npz", "json"] = "npz") -> Path:
+        """Save a readout, whole or not at all; its path. :func:`asic_reservoir.trained.load_readout` reads it."""
+        response = checked(self._send(_catalogue.model_content(model_id, form)))
+        return save_as(response, folder, f"{model_id}.{form}")
+
+    def predict(self, model_id: str, states: Any) -> list[float]:
+        """Outputs for states, (n_steps, n_states). Raises UsageError for rows of another width; names the first."""
+        return list(document(self._send(_catalogue.predict(model_id, states)))["outputs"])
+
+    def claims(self) -> list[dict[str, Any]]:
+        """The published claims, with what was found of each."""
+        return list(document(self._send(_catalogue.claims()))["items"])
+
+    def recordings(self) -> Iterator[dict[str, Any]]:
+        """Recorded runs, newest first."""
+        yield from self._pages("recordings")
+
+    def upload_recording(self, path: Path | str, board: str | None = None) -> dict[str, Any]:
+        """Take a file of `store export`, or a CSV of shares, to the service.
+
+        Args:
+            path: of the file.
+            board: name to play it under, as a board of the shelf; none where left out.
+        """
+        return document(self._send(_catalogue.upload("recordings", Path(path), board=board)))
+
+    def download_recording(self, recording_id: str, folder: Path) -> Path:
+        """Save a recorded run as one file, whole or not at all; its path."""
+        path = f"/api/v1/recordings/{recording_id}/file"
+        with self._http.stream("GET", path, timeout=STREAM_TIMEOUT) as response:
+            if not response.is_success:
+                response.read()
+                checked(response)
+            target = folder / f"{recording_id}.zip"
+            with replacing(target) as temporary, temporary.open("wb") as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
+        return target
+
+    def upload_series(self, path: Path | str) -> dict[str, Any]:
+        """Take a series (columns input and target of a CSV, NPY or Parquet file) to the service.
+
+        Its ``id`` is the setting ``file`` of a task of kind ``series``.
+        """
+        return document(self._send(_catalogue.upload("series", Path(path))))
+
+    # -- streaming -----------------------------------------------------------------------------------------------
+
+    def open_session(self, board: str, seconds: float = 3600.0, purpose: str = "") -> dict[str, Any]:
+        """Reserve a board. Raises BusyError where somebody else has it."""
+        return document(self._send(_catalogue.open_session(board, seconds, purpose)))
+
+    def end_session(self, session_id: str) -> None:
+        """Give a board back."""
+        checked(self._send(_catalogue.end_session(session_id)))
+
+    def stream(self, task_id: str) -> LiveStream:
+        """The stream of a task of kind ``stream``, which needs a session that holds the board."""
+        return LiveStream(self.server, key_header(self._http.headers), task_id)
+
+    def _pages(self, what: str, **filters: Any) -> Iterator[dict[str, Any]]:
+        cursor: str | None = None
+        while True:
+            page = document(self._send(_catalogue.page_of(what, cursor=cursor, **filters)))
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
     def _send(self, call: Call) -> httpx2.Response:
         for attempt in range(TRIES):
             last = attempt == TRIES - 1 or not call.repeatable
             try:
                 response = self._http.request(
-                    call.method, call.path, json=call.body, params=call.params, headers=call.headers
+                    call.method,
+                    call.path,
+                    json=call.body,
+                    content=call.content(),
+                    params=call.params,
+                    headers=call.headers,
                 )
             except httpx2.TransportError as error:
                 if last:

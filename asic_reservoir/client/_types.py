@@ -51,6 +51,24 @@ _TASK_FIELDS = ("id", "kind", "board", "state", "params", "error", "queue_positi
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """A trained readout that the service keeps."""
+
+    id: str
+    name: str
+    version: int
+    origin: str
+    task: str | None
+    """Task that it comes from."""
+    created: str
+    sha256: str
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> Self:
+        return cls(**{name: raw[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a task."""
 

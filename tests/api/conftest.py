@@ -190,7 +190,7 @@ def sqlite_bench(sqlite_url: str, tmp_path: Path) -> Iterator[Bench]:
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
     """The application on a free port of this machine, in a thread; its address."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws_max_size=1 << 16))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + 30

@@ -353,8 +353,10 @@ def test_the_document_is_complete(still: TestClient) -> None:
     examples = spec["paths"]["/api/v1/tasks"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     kinds = [kind["name"] for kind in still.get("/api/v1/kinds").json()["items"]]
     assert sorted(examples) == kinds
+    session = still.post("/api/v1/sessions", json={"board": "bench"}).headers["Location"]  # a stream needs one
     for example in examples.values():
         assert submit(still, **(example["value"] | {"board": "bench"})).status_code == 202
+    assert still.delete(session).status_code == 204
     assert "HTTPValidationError" not in json.dumps(spec)
 
 
