@@ -32,6 +32,8 @@ _PARENT_CHECK_S = 0.25
 _I2C_SLAVE = 0x0703
 _REQUEST_TRIES = 30
 _REQUEST_TIMEOUT_S = 5.0
+_TIMED_OUT = 6
+"""Exit code of our programs where a device did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,24 @@ class RequestPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandPlan:
+    """A program of ours for a board whose protocol the standard library does not know; it gets its orders as input."""
+
+    path: str
+    """The board, for the report."""
+    module: str
+    """Run with this interpreter."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that makes the board safe, in order."""
 
     ports: list[PortPlan] = field(default_factory=list)
     adapters: list[I2cPlan] = field(default_factory=list)
     requests: list[RequestPlan] = field(default_factory=list)
+    commands: list[CommandPlan] = field(default_factory=list)
     report_path: str | None = None
     """Where the guard writes what it did, as JSON; for operators and tests."""
 
@@ -192,6 +206,16 @@ def _serve_request(plan: dict[str, object], done: list[str]) -> None:
             time.sleep(1.0)
 
 
+def _serve_command(plan: dict[str, object], done: list[str]) -> None:
+    argv = [sys.executable, "-m", str(plan["module"])]
+    for left in range(_REQUEST_TRIES - 1, -1, -1):  # the board may be busy or on its way back
+        ended = subprocess.run(argv, input=str(plan["text"]).encode(), stderr=subprocess.PIPE, check=False)
+        if ended.returncode != _TIMED_OUT or not left:
+            done.append(f"{plan['path']}: status {ended.returncode} {ended.stderr.decode(errors='replace').strip()}")
+            return
+        time.sleep(1.0)
+
+
 def _read_line() -> bytes:
     """The plan, byte by byte: nothing of what follows may be taken into a buffer."""
     line = b""
@@ -230,6 +254,7 @@ def main() -> None:
         (_serve_port, plan["ports"]),
         (_serve_adapter, plan["adapters"]),
         (_serve_request, plan["requests"]),
+        (_serve_command, plan["commands"]),
     ):
         for part in parts:
             try:

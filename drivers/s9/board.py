@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from asic_reservoir.board import BoardInfo, Limits, OperatingPoint, Origin, Range, TimestampSource
 from asic_reservoir.errors import BusyError, UsageError
 from asic_reservoir.registry import BoardUri
 from drivers.clock import BoardClock
-from drivers.guard import Guard, Plan
+from drivers.guard import Guard
 from drivers.s9.control import RESTART_WITHIN_S, BraiinsControl, CgminerApi, S9Control, StockControl
+from drivers.s9.shell import Address, BraiinsShell, default_known_hosts
 from drivers.sensors import Sample
 from drivers.stratum_board import StratumBoard
 from firmware_bridge.announcement import Announcement
@@ -56,9 +59,7 @@ class S9Board(StratumBoard):
         super().__init__(info, announcement=announcement, host=host, listen=listen, stratum_port=stratum_port)
         self._control, self._link = control, link
         try:
-            requests = control.guard_requests()
-            if requests:
-                self._guard = Guard(Plan(requests=requests))
+            self._guard = Guard(control.guard_plan())
             address = address_towards(host) if listen in ("", "0.0.0.0") else listen
             self._url = f"stratum+tcp://{address}:{self.server.port}"
             control.take_over(PoolSetting(self._url, "asic-reservoir.s9", "x"))
@@ -146,15 +147,16 @@ def _changed(name: str, value: object, present: object) -> float | None:
 
 
 def open_s9(uri: BoardUri) -> S9Board:
-    """Open ``s9://host[:port]`` (port of its web page) with options firmware, api_port, ssh_port, user, password,
-    listen, stratum_port.
+    """Open ``s9://host[:port]`` (port of its web page) with options firmware, api_port, ssh_port, known_hosts,
+    user, password, listen, stratum_port.
 
     Raises:
         UsageError: an option that does not exist or has a wrong value.
         TimeoutExpiredError: nobody answers there, or the miner does not connect.
         ServerError: wrong password.
+        SafetyError: its SSH shows another host key than the one kept in ``known_hosts``.
     """
-    uri.check_options({"firmware", "api_port", "ssh_port", "user", "password", "listen", "stratum_port"})
+    uri.check_options({"firmware", "api_port", "ssh_port", "known_hosts", "user", "password", "listen", "stratum_port"})
     if not uri.name:
         raise UsageError(f"board {uri.text!r}: no host, must look like 's9://192.168.1.30'")
     wanted = uri.choice("firmware", "auto", ("auto", "stock", "braiins"))
@@ -170,7 +172,9 @@ def open_s9(uri: BoardUri) -> S9Board:
             link = HttpLink(f"http://{uri.name}:{uri.port or 80}", digest=login)
             control = StockControl(link, api, clock.host_s, login)
         else:
-            control = BraiinsControl(api, uri.integer("ssh_port", 22, 1, 65535), login, clock.host_s)
+            known = Path(uri.options["known_hosts"]) if "known_hosts" in uri.options else default_known_hosts()
+            address = Address(uri.name, uri.integer("ssh_port", 22, 1, 65535), *login, known)
+            control = BraiinsControl(api, BraiinsShell(address), clock.host_s)
         info = BoardInfo(
             uri=f"s9://{uri.name}:{uri.port or 80}",
             family="s9",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import asyncssh
-
 from asic_reservoir.errors import (
     AsicReservoirError,
     DataError,
     SafetyError,
-    ServerError,
     TimeoutExpiredError,
 )
-from drivers.guard import RequestPlan
+from drivers.guard import CommandPlan, Plan, RequestPlan
+from drivers.s9.restore import order
+from drivers.s9.shell import BraiinsShell
 from firmware_bridge.announcement import KEY, Announcement
 from firmware_bridge.cgminer.bmminer import CHAINS, number, parse_stats
 from firmware_bridge.cgminer.config import (
@@ -134,7 +132,7 @@ class S9Control(Protocol):
         """The configuration as it was found."""
         ...
 
-    def guard_requests(self) -> list[RequestPlan]:
+    def guard_plan(self) -> Plan:
         """What restores it should this process die."""
         ...
 
@@ -192,16 +190,9 @@ class StockControl:
             self._write_config(self._found)
             self._config = self._found
 
-    def guard_requests(self) -> list[RequestPlan]:
-        return [
-            RequestPlan(
-                f"{self._link.base}/cgi-bin/set_miner_conf.cgi",
-                "POST",
-                encode_stock_form(self._found).decode(),
-                *self._login,
-                headers=_FORM,
-            )
-        ]
+    def guard_plan(self) -> Plan:
+        url, form = f"{self._link.base}/cgi-bin/set_miner_conf.cgi", encode_stock_form(self._found).decode()
+        return Plan(requests=[RequestPlan(url, "POST", form, *self._login, headers=_FORM)])
 
     def pool_url(self) -> str:
         pools = self._read_config().pools
@@ -228,9 +219,9 @@ class BraiinsControl:
     firmware = "braiins"
     sets_voltage = True
 
-    def __init__(self, api: CgminerApi, ssh_port: int, login: tuple[str, str], host_s: Callable[[int], float]) -> None:
-        self._api, self._port, self._login, self._host_s = api, ssh_port, login, host_s
-        self._found_text = self._shell("cat /etc/bosminer.toml")
+    def __init__(self, api: CgminerApi, shell: BraiinsShell, host_s: Callable[[int], float]) -> None:
+        self._api, self._shell, self._host_s = api, shell, host_s
+        self._found_text = shell.read_config()
         self._config = parse_bosminer(self._found_text)
 
     def take_over(self, pool: PoolSetting) -> None:
@@ -278,12 +269,12 @@ class BraiinsControl:
         self._write_text(self._found_text)
         self._config = parse_bosminer(self._found_text)
 
-    def guard_requests(self) -> list[RequestPlan]:
-        """None over HTTP: bosminer keeps its own temperature limits, and stops hashing without a pool."""
-        return []
+    def guard_plan(self) -> Plan:
+        address = self._shell.address
+        return Plan(commands=[CommandPlan(str(address), "drivers.s9.restore", order(address, self._found_text))])
 
     def pool_url(self) -> str:
-        pools = parse_bosminer(self._shell("cat /etc/bosminer.toml")).pools
+        pools = parse_bosminer(self._shell.read_config()).pools
         return pools[0].url if pools else ""
 
     def _details(self) -> list[dict[str, object]]:
@@ -295,35 +286,8 @@ class BraiinsControl:
 
     def _write_text(self, text: str) -> None:
         before = self._api.elapsed_s()
-        self._shell("cat > /etc/bosminer.toml.new && mv /etc/bosminer.toml.new /etc/bosminer.toml", text)
-        self._shell("/etc/init.d/bosminer restart")
+        self._shell.write_config(text)
         self._api.wait_back(self._host_s(int(RESTART_WITHIN_S * 1e9)), before)
-
-    def _shell(self, command: str, text: str | None = None) -> str:
-        """Run a command as root. Raises TimeoutExpiredError or ServerError."""
-        return asyncio.run(self._run(command, text))
-
-    async def _run(self, command: str, text: str | None) -> str:
-        user, password = self._login
-        where = f"ssh {user}@{self._api.host}:{self._port}"
-        try:
-            connection = await asyncssh.connect(
-                self._api.host,
-                self._port,
-                username=user,
-                password=password,
-                known_hosts=None,  # miners make a new key at every installation
-                client_keys=None,
-                config=None,
-                login_timeout=10,
-            )
-            async with connection:
-                result = await asyncio.wait_for(connection.run(command, input=text, check=False), 15)
-        except (OSError, asyncssh.Error, TimeoutError) as error:
-            raise TimeoutExpiredError(f"{where}: {error or type(error).__name__}, must let us in") from None
-        if result.exit_status != 0:
-            raise ServerError(f"{where}: {command!r} gave status {result.exit_status}, must be 0")
-        return str(result.stdout or "")
 
 
 def _three(values: Iterable[float]) -> tuple[float, float, float]:

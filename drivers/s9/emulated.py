@@ -55,6 +55,7 @@ class EmulatedS9(EmulatedDevice):
         firmware: ``stock`` (bmminer) or ``braiins`` (bosminer).
         host: Where it listens.
         http_port, api_port, ssh_port: 0 lets the system choose; see the attributes of the same names.
+        host_key: Which SSH host key it shows.
         malformed: Emit JSON as bmminer does, without commas between objects.
     """
 
@@ -71,6 +72,7 @@ class EmulatedS9(EmulatedDevice):
         malformed: bool = True,
         faults: LinkFaults | None = None,
         password: str = "root",
+        host_key: int = 0,
     ) -> None:
         super().__init__(S9, seed, MASK, speed, faults)
         self.firmware, self.host, self.malformed = firmware, host, malformed and firmware == "stock"
@@ -79,7 +81,7 @@ class EmulatedS9(EmulatedDevice):
         self.toml = encode_bosminer(BosminerConfig())
         self.restarts = 0
         self.trips = 0
-        self._password = password
+        self._password, self._host_key = password, host_key
         self._gate = DigestGate(REALM, "root", password)
         self.chains_mhz = np.full(3, 650.0)
         self.chains_v = np.full(3, 8.8)
@@ -102,7 +104,14 @@ class EmulatedS9(EmulatedDevice):
         self.http_port, self.api_port = self.hold(self.host, self.http_port), self.hold(self.host, self.api_port)
         await self._http.start(self.host, self.http_port)
         if self.firmware == "braiins":
-            self._shell = EmulatedShell(self._password, self._read_toml, self._write_toml, self._service)
+            self._shell = EmulatedShell(
+                self._password,
+                self._host_key,
+                lambda: self.faults.carry(self.rng),
+                self._read_toml,
+                self._write_toml,
+                self._service,
+            )
             self.ssh_port = await self._shell.start(self.host, self.ssh_port)
         await self._boot()
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 
 import asyncssh
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 TOML_PATH = "/etc/bosminer.toml"
+
+
+def _key(number: int) -> asyncssh.SSHKey:
+    """Key of that number, the same every time."""
+    secret = Ed25519PrivateKey.from_private_bytes(sha256(b"emulated miner %d" % number).digest())
+    pem = secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return asyncssh.import_private_key(pem)
 
 
 class EmulatedShell:
@@ -14,6 +24,9 @@ class EmulatedShell:
 
     Args:
         password: Of root.
+        host_key: Which key it shows. Emulated miners show the same from start to start, as real ones do; anybody can
+            compute it, and nothing is protected by it.
+        carry: Waits until the device's link carries; False where the cable was pulled meanwhile.
         read, write: The configuration file.
         service: ``/etc/init.d/bosminer ACTION``; whether it worked.
     """
@@ -21,10 +34,14 @@ class EmulatedShell:
     def __init__(
         self,
         password: str,
+        host_key: int,
+        carry: Callable[[], Awaitable[bool]],
         read: Callable[[], str],
         write: Callable[[str], None],
         service: Callable[[str], Awaitable[bool]],
     ) -> None:
+        self._key = _key(host_key)
+        self._carry = carry
         self._password, self._read, self._write, self._service = password, read, write, service
         self._server: asyncssh.SSHAcceptor | None = None
 
@@ -46,7 +63,7 @@ class EmulatedShell:
             Login,
             host,
             port,
-            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            server_host_keys=[self._key],
             process_factory=self._run,
         )
         return int(self._server.get_port())
@@ -59,6 +76,9 @@ class EmulatedShell:
     async def _run(self, process: asyncssh.SSHServerProcess[str]) -> None:
         command = (process.command or "").strip()
         status = 0
+        if not await self._carry():
+            process.channel.abort()
+            return
         if command == f"cat {TOML_PATH}":
             process.stdout.write(self._read())
         elif command.startswith(f"cat > {TOML_PATH}"):

@@ -1,4 +1,4 @@
-"""A driver killed with SIGKILL: its guard gives an S9 and an LB-Box back as they were found."""
+"""A driver killed with SIGKILL: its guard gives an S9 (either firmware) and an LB-Box back as they were found."""
 
 import os
 import signal
@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from drivers.lb_box.emulated import EmulatedLbBox
 from drivers.s9.emulated import EmulatedS9
+from firmware_bridge.cgminer.config import parse_bosminer
 
 DRIVER = """
 import sys, time
@@ -33,7 +35,7 @@ def kill_a_driver(uri: str, changed: Callable[[], bool], given_back: Callable[[]
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not given_back() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert given_back()
@@ -46,6 +48,18 @@ def test_of_an_s9_with_stock_firmware() -> None:
             f"s9://127.0.0.1:{device.http_port}?api_port={device.api_port}&listen=127.0.0.1",
             lambda: device.config.frequency_mhz == 600,
             lambda: device.config.frequency_mhz == 650,
+        )
+
+
+@pytest.mark.slow
+def test_of_an_s9_with_braiins_firmware(tmp_path: Path) -> None:
+    with EmulatedS9(firmware="braiins", speed=20, seed=8) as device:
+        found = device.toml
+        uri = f"s9://127.0.0.1:{device.http_port}?api_port={device.api_port}&ssh_port={device.ssh_port}"
+        kill_a_driver(
+            f"{uri}&known_hosts={tmp_path / 'known_hosts'}&listen=127.0.0.1",
+            lambda: parse_bosminer(device.toml).frequency_mhz == 600.0,
+            lambda: device.toml == found,
         )
 
 

@@ -1,6 +1,7 @@
 """S9 over the network, stock and Braiins: driver against emulated device, and a plain socket against port 4028."""
 
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ SECOND = 1_000_000_000
 SPEED = 10.0
 
 
-def board_of(device: EmulatedS9) -> S9Board:
-    ssh = f"&ssh_port={device.ssh_port}" if device.ssh_port else ""
+def board_of(device: EmulatedS9, known_hosts: Path | None = None) -> S9Board:
+    ssh = f"&ssh_port={device.ssh_port}&known_hosts={known_hosts}" if known_hosts else ""
     board = open_board(f"s9://127.0.0.1:{device.http_port}?api_port={device.api_port}&listen=127.0.0.1{ssh}")
     assert isinstance(board, S9Board)
     return board
@@ -85,10 +86,10 @@ def test_stock_firmware_sets_its_clock_and_refuses_a_voltage() -> None:
 
 
 @pytest.mark.slow
-def test_braiins_sets_a_voltage_for_every_hashboard() -> None:
+def test_braiins_sets_a_voltage_for_every_hashboard(tmp_path: Path) -> None:
     with EmulatedS9(firmware="braiins", speed=SPEED, seed=2) as device:
         found = device.toml
-        with board_of(device) as board:
+        with board_of(device, tmp_path / "known_hosts") as board:
             assert board.info.firmware == "bosminer"
             asked = np.array([8700.0, 8800.0, 8900.0])
             seen = board.step(Step(OperatingPoint(frequency_mhz=600.0, voltage_mv=asked, difficulty=256), 10 * SECOND))
