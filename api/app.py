@@ -9,9 +9,22 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
-from api.metrics import Metrics, Shelf
+from api.metrics import BusState, Metrics, Shelf
 from api.middleware import Front
-from api.routes import admin, boards, catalogue, claims, health, models, page, sessions, streams, task_outcome, tasks
+from api.routes import (
+    admin,
+    boards,
+    catalogue,
+    claims,
+    health,
+    models,
+    page,
+    sessions,
+    sites,
+    streams,
+    task_outcome,
+    tasks,
+)
 from api.security import Gate
 from api.service import Service
 from api.settings import ServiceSettings
@@ -32,6 +45,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     service = Service(settings)
     metrics = Metrics()
     metrics.registry.register(Shelf(service.engine, settings.data, service.started))
+    metrics.registry.register(BusState(service.bus, service.fan_in))
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -52,7 +66,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.service, app.state.gate, app.state.metrics = service, Gate(service), metrics
     app.state.streams = {}
-    routes = (tasks, task_outcome, streams, boards, sessions, models, claims, catalogue, admin)
+    routes = (tasks, task_outcome, streams, boards, sessions, models, claims, catalogue, sites, admin)
     for part in routes:
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(health.router)

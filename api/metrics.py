@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
@@ -18,6 +18,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from api.queue.states import ACTIVE, FINAL, TaskState
 from asic_reservoir.store.facts import attempts, boards, calibrations, leases, now_ns, shelf, tasks
+
+if TYPE_CHECKING:
+    from api.bus import Bus, FanIn
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 HELD_S = 15.0
@@ -166,3 +169,38 @@ def _tasks(connection: sa.Connection) -> Iterator[Metric]:
     yield _gauge("asic_reservoir_attempts_kept", "Attempts of the tasks that are kept.", tries)
     active = sum(counted.get(state.value, 0) for state in ACTIVE)
     yield _gauge("asic_reservoir_tasks_active", "Tasks in the hands of workers.", active)
+
+
+class BusState:
+    """A collector of how the bus fares; zeros where there is none.
+
+    Args:
+        bus: an :class:`api.bus.Bus`, or None.
+        fan_in: an :class:`api.bus.FanIn`, or None.
+    """
+
+    def __init__(self, bus: Bus | None, fan_in: FanIn | None = None) -> None:
+        self._bus, self._fan_in = bus, fan_in
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        bus, fan_in = self._bus, self._fan_in
+        yield _gauge("asic_reservoir_bus_configured", "Whether there is a bus.", bus is not None)
+        yield _gauge("asic_reservoir_bus_connected", "Whether it is there now.", bus is not None and bus.connected)
+        yield _gauge("asic_reservoir_bus_waiting", "Messages and tasks not sent yet.", bus.waiting if bus else 0)
+        sent = CounterMetricFamily("asic_reservoir_bus_published", "Messages acknowledged.", labels=["about"])
+        for about, count in (bus.published if bus else {"tasks": 0, "boards": 0}).items():
+            sent.add_metric([about], count)
+        yield sent
+        dropped = CounterMetricFamily("asic_reservoir_bus_dropped", "Messages that found no room.")
+        dropped.add_metric([], bus.dropped if bus else 0)
+        yield dropped
+        if fan_in is None:
+            return
+        heard = CounterMetricFamily("asic_reservoir_bus_heard", "Messages of other sites.", labels=["taken"])
+        heard.add_metric(["true"], fan_in.heard)
+        heard.add_metric(["false"], fan_in.refused)
+        yield heard
+        yield _gauge("asic_reservoir_bus_sites", "Other sites that were heard.", len(fan_in.sites()))

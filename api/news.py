@@ -62,6 +62,8 @@ class News:
 
     def changed(self, task_id: str) -> None:
         """From any thread: this task has news."""
+        if self._service.bus is not None:
+            self._service.bus.changed(task_id)
         if self._loop is None or self._loop.is_closed():
             return
         if task_id in self._channels:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from api.bus import Bus, FanIn
 from api.janitor import tidy
 from api.news import News
 from api.settings import ServiceSettings
@@ -38,6 +39,10 @@ class Service:
         self.news = News(self)
         self.views = Views(self)
         self.worker: Worker | None = None
+        self.bus = self.fan_in = None
+        if settings.bus is not None:
+            self.bus = Bus(settings.bus, self.engine)
+            self.fan_in = FanIn(settings.bus.url, settings.bus.site)
         self.started = time.time()
         self._inline = self.engine.dialect.name == "sqlite"
         self._reader: sa.Connection | None = None
@@ -46,9 +51,13 @@ class Service:
     async def start(self) -> None:
         """Begin to work: workers, news, chores."""
         self.news.start(asyncio.get_running_loop())
+        if self.bus is not None and self.fan_in is not None:
+            self.bus.start()
+            self.fan_in.start()
         if self.settings.workers:
             options = WorkerSettings(self.settings.data)
-            self.worker = Worker(self.engine, self.writer, options, changed=self.news.changed)
+            said = {} if self.bus is None else {"said": self.bus.board}
+            self.worker = Worker(self.engine, self.writer, options, changed=self.news.changed, **said)
             self.worker.start()
         self._chores = [asyncio.create_task(self.news.poll()), asyncio.create_task(self._tidy())]
 
@@ -61,6 +70,9 @@ class Service:
         await run_in_threadpool(self.news.stop)
         if self.worker is not None:
             await run_in_threadpool(self.worker.stop)
+        if self.bus is not None and self.fan_in is not None:
+            await run_in_threadpool(self.bus.stop)
+            await run_in_threadpool(self.fan_in.stop)
         await run_in_threadpool(self.writer.close)
         if self._reader is not None:
             self._reader.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.bus import BusSettings
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
@@ -24,5 +26,7 @@ class ServiceSettings:
     """Of one key, where the key says nothing else. People on this machine are not counted."""
     tasks_waiting: int = 20_000
     """Of one key at once, where the key says nothing else."""
+    bus: BusSettings | None = None
+    """Where other sites are told and heard."""
     retention_days: float = 90.0
     """Tasks that ended before so many days are deleted with their results and files."""

@@ -42,6 +42,10 @@ def serve(
     anonymous: Annotated[
         bool, typer.Option("--anonymous/--no-anonymous", help="Let people on this machine work without a key.")
     ] = True,
+    bus: Annotated[
+        str | None, typer.Option(metavar="URL", help="NATS server that tells other sites, and what they say.")
+    ] = None,
+    site: Annotated[str | None, typer.Option(help="Name of this site on the bus. [default: the host's]")] = None,
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key, PEM.")] = None,
     retention_days: Annotated[float, typer.Option(min=0.0, help="Ended tasks are kept for so long.")] = 90.0,
@@ -54,6 +58,7 @@ def serve(
 
     from api.announce import AnnouncingServer
     from api.app import create_app
+    from api.bus import BusSettings
     from api.logs import to_stderr
     from api.settings import ServiceSettings
     from api.shelf import put_on_shelf
@@ -71,6 +76,7 @@ def serve(
         workers=workers,
         anonymous=anonymous,
         retention_days=retention_days,
+        bus=None if bus is None else BusSettings(bus, site or default_site()),
     )
     application = create_app(settings)
     for name, uri in wanted:
@@ -89,6 +95,14 @@ def serve(
         ws_max_size=1 << 16,
     )
     AnnouncingServer(config, "https" if tls_cert else "http").run()
+
+
+def default_site() -> str:
+    """The name of this host, in the letters that a site may have."""
+    import re
+    import socket
+
+    return re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:64] or "site"
 
 
 def parse_board(text: str) -> tuple[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,39 +27,82 @@ def worker(
     term: Annotated[
         float, typer.Option(min=2.0, max=600.0, help="Seconds after which the lease of a silent worker may be taken.")
     ] = 10.0,
+    bus: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="NATS server that is told of tasks and boards, as nats://host:4222."),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Name on the bus: the one of the service. [default: the host's]")
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Answer Prometheus here, in plain HTTP; 0 takes a free port."),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address for --metrics-port; on another than loopback everybody there may read.")
+    ] = "127.0.0.1",
 ) -> None:
     """Take tasks for boards of this machine until told to stop; then give them back.
 
-    Every worker of a board must be started with the same --term.
+    Every worker of a board must be started with the same --term. The service names workers with --metrics-port to
+    Prometheus at /api/v1/sd/prometheus.
     """
     import signal
     import threading
+    from contextlib import ExitStack
 
     import structlog
 
-    from api.commands.serve import parse_board
+    from api.bus import Bus, BusSettings
+    from api.commands.serve import default_site, parse_board
     from api.logs import to_stderr
     from api.shelf import put_on_shelf
     from api.worker import Worker, WorkerSettings
+    from api.worker.metrics import WorkerMetrics
+    from api.worker.presence import Presence
     from asic_reservoir.store.facts import Writer, open_engine, upgrade
 
     to_stderr()
     names = []
     engine = open_engine(db)
+    settings_of_bus = None if bus is None else BusSettings(bus, site or default_site())
     upgrade(engine)
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
-    with Writer(engine) as writer:
+    with ExitStack() as stack:
+        stack.callback(engine.dispose)
+        writer = stack.enter_context(Writer(engine))
         for text in board or []:
             name, uri = parse_board(text) if "=" in text else (text, "")
             if uri:
                 put_on_shelf(writer, name, uri)
             names.append(name)
         settings = WorkerSettings(data.resolve(), names, term_s=term, margin_s=term / 10, renew_s=term / 5)
-        team = Worker(engine, writer, settings)
+        teller = None if settings_of_bus is None else Bus(settings_of_bus, engine)
+        metrics: WorkerMetrics | None = None
+
+        def said(name: str, what: str, content: Mapping[str, Any]) -> None:
+            if teller is not None:
+                teller.board(name, what, content)
+            if metrics is not None:
+                metrics.board(name, what, content)
+
+        changed = (lambda task_id: None) if teller is None else teller.changed
+        team = Worker(engine, writer, settings, changed, said)
+        address = None
+        if metrics_port is not None:
+            metrics = WorkerMetrics(team.boards, settings.folder, teller)
+            shown = f"[{metrics_host}]" if ":" in metrics_host else metrics_host
+            address = f"{shown}:{metrics.serve(metrics_host, metrics_port)}"
+        if teller is not None:
+            teller.start()
+            stack.callback(teller.stop)
+        presence = Presence(writer, settings.name, address)
+        presence.start()
+        stack.callback(presence.stop)
         team.start()
-        structlog.get_logger("worker").info("started", name=settings.name, boards=names or "all")
+        stack.callback(team.stop)
+        log = structlog.get_logger("worker")
+        log.info("started", name=settings.name, boards=names or "all", metrics=address)
         done.wait()
-        team.stop()
-    engine.dispose()

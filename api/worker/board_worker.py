@@ -8,7 +8,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -36,9 +36,13 @@ COOPERATE_S = 0.4
 """So long a cancelled task may stop by itself; then its process is told to."""
 RETRY_S = 0.5
 """After a database error."""
+FAULT_S = 5.0
+"""After an error that should not be."""
 
 log = structlog.get_logger("worker")
 
+Said = Callable[[str, str, Mapping[str, Any]], None]
+"""Board, what (``live``, ``lease``, ``renewal``, ``died``, ``ended``), and the particulars."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -57,10 +61,12 @@ class BoardWorker:
         domain: str,
         changed: Callable[[str], None],
         pause_s: Callable[[], float],
+        said: Said,
     ) -> None:
         self._engine, self._writer, self._settings = engine, writer, settings
         self._board_id, self._name, self._uri, self._domain = board_id, name, uri, domain
         self._changed, self._pause_s = changed, pause_s
+        self._said = said
         self._lock = DeviceLock(settings.folder / "locks", board_id)
         self._watch = LeaseWatch(boot_clock, settings.term_s, settings.margin_s)
         self._wake, self._poke = socket.socketpair()
@@ -103,6 +109,11 @@ class BoardWorker:
                 self._log.warning("retrying", error=" ".join(str(error).split())[:300])
                 self._lose()  # taken anew, with a greater token, it finds what was left in its hands
                 self._sleep(RETRY_S)
+            except Exception:
+                # a fault of the program: a board without its thread would be unattended and nobody would know why
+                self._log.exception("fault")
+                self._lose()
+                self._sleep(FAULT_S)
         self._leave()
 
     def _acquire(self) -> bool:
@@ -117,6 +128,7 @@ class BoardWorker:
             return False
         self._lease, self._renew_at = lease, boot_clock() + self._settings.renew_s
         self._log.info("lease_taken", token=lease.token)
+        self._say_lease("taken", lease)
         restartable = {name: kind.restartable for name, kind in task_kinds().items()}
         for recovered in self._write(work.recover, restartable):
             self._log.warning("recovered", task_id=recovered.task_id, state=recovered.state.value)
@@ -155,12 +167,14 @@ class BoardWorker:
             try:
                 self._lease = self._write(renew, self._watch, began)
                 self._renew_at = began + self._settings.renew_s
+                self._say("renewal", {"outcome": "done"})
                 if self._runner is not None:
                     self._runner.send({"extend": self._lease.valid_until})
             except (sa.exc.SQLAlchemyError, BusyError) as error:
                 if isinstance(error, StaleTokenError):
                     raise
                 self._renew_at = began + RETRY_S
+                self._say("renewal", {"outcome": "failed"})
                 self._log.warning("renewal_failed", error=" ".join(str(error).split())[:300])
         assert self._lease is not None
         if boot_clock() >= self._lease.valid_until:
@@ -232,6 +246,7 @@ class BoardWorker:
             messages = self._wait(runner)
             if messages is None:
                 why = runner.reap()
+                self._say("died", {"why": why})
                 self._runner = None
                 if cancelled_at is not None:
                     return work.Finished(TaskState.CANCELLED, "cancelled")
@@ -298,6 +313,7 @@ class BoardWorker:
             self._changed(claimed.task_id)
         elif "live" in message:
             self._quietly(_note_live, message["live"])
+            self._say("live", {"live": message["live"]})
         elif "energised" in message:
             self._write(work.energise, claimed)
         elif "done" in message:
@@ -347,6 +363,8 @@ class BoardWorker:
                 self._sleep(RETRY_S)
                 self._keep()
         self._log.info("task_ended", task_id=claimed.task_id, state=state.value, reason=end.reason)
+        cost = end.report.get("cost", {})
+        self._say("ended", {"state": state.value, "seconds": end.served_ns * 1e-9, "cost": cost})
         self._changed(claimed.task_id)
         if state is TaskState.SUCCEEDED:
             shutil.rmtree(
@@ -366,7 +384,15 @@ class BoardWorker:
     def _lose(self) -> None:
         """The board first, then the lease."""
         self._stop_runner()
-        self._lease = None
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._say_lease("lost", lease)
+
+    def _say(self, what: str, content: Mapping[str, Any]) -> None:
+        self._said(self._name, what, content)
+
+    def _say_lease(self, state: str, lease: Lease) -> None:
+        self._say("lease", {"state": state, "token": lease.token, "holder": lease.holder})
 
     def _leave(self) -> None:
         self._stop_runner()
@@ -374,6 +400,7 @@ class BoardWorker:
         if lease is not None:
             try:
                 self._writer.run(lambda c: free(c, lease))
+                self._say_lease("freed", lease)
             except (sa.exc.SQLAlchemyError, BusyError) as error:
                 self._log.warning("lease_not_freed", error=" ".join(str(error).split())[:300])
         self._lock.release()

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from api.queue.leases import MARGIN_S, RENEW_S, TERM_S
 from api.queue.notices import Listener
-from api.worker.board_worker import BoardWorker
+from api.worker.board_worker import BoardWorker, Said
 from api.worker.device_lock import lock_domain
 from asic_reservoir.errors import NotFoundError
-from asic_reservoir.store.facts import Writer, shelf
+from asic_reservoir.store.facts import Writer, boards, shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,13 @@ class WorkerSettings:
 class Worker:
     """One thread a board.
 
+    Args:
+        engine: of the database.
+        writer: to it.
+        settings: how it behaves.
+        changed: told of every task that has a new event.
+        said: told of what happens to boards, from their threads; must return at once.
+
     Raises:
         NotFoundError: a board that is not on the shelf.
     """
@@ -49,11 +56,16 @@ class Worker:
         writer: Writer,
         settings: WorkerSettings,
         changed: Callable[[str], None] = lambda task_id: None,
+        said: Said = lambda board, what, content: None,
     ) -> None:
         self.settings = settings
         domain = lock_domain(settings.folder / "locks")
         with engine.connect() as connection:
-            rows = connection.execute(sa.select(shelf.c.board_id, shelf.c.name, shelf.c.uri)).all()
+            rows = connection.execute(
+                sa.select(shelf.c.board_id, shelf.c.name, shelf.c.uri, boards.c.origin)
+                .join(boards, boards.c.id == shelf.c.board_id)
+                .order_by(shelf.c.name)
+            ).all()
         known = {row.name for row in rows}
         for name in settings.boards:
             if name not in known:
@@ -61,11 +73,13 @@ class Worker:
         chosen = [row for row in rows if not settings.boards or row.name in settings.boards]
         self._boards = {
             row.board_id: BoardWorker(
-                engine, writer, settings, row.board_id, row.name, row.uri, domain, changed, self._pause_s
+                engine, writer, settings, row.board_id, row.name, row.uri, domain, changed, self._pause_s, said
             )
             for row in chosen
         }
         self._listener = Listener(engine, self._heard, self._nudge_all)
+        self.boards: list[tuple[str, str]] = [(row.name, row.origin) for row in chosen]
+        """Name and origin of each."""
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:

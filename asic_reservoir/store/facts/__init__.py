@@ -38,6 +38,7 @@ from asic_reservoir.store.facts.schema import (
     tasks,
 )
 from asic_reservoir.store.facts.streams import stream_steps, streams, uploads
+from asic_reservoir.store.facts.workers import workers
 from asic_reservoir.store.facts.writer import Writer
 
 __all__ = [
@@ -70,4 +71,5 @@ __all__ = [
     "tasks",
     "upgrade",
     "uploads",
+    "workers",
 ]
