@@ -28,6 +28,7 @@ from asic_reservoir.store.events import (
     RunReader,
     RunRecord,
     Where,
+    ahead,
     compact,
     count_series,
     prune,
@@ -468,3 +469,46 @@ def test_memory_stays_flat_while_streaming(tmp_path: Path) -> None:
         assert rows == parts * 130_000
         peaks.append(peak)
     assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_a_segment_that_is_gone_costs_its_rows_and_no_others(tmp_path: Path) -> None:
+    batch = some_nonces(3000)
+    folder = filled(tmp_path / "run", batch, piece=1000)
+    _, (*_, middle), _ = folder.segment_files()
+    middle.unlink()
+    with RunReader(folder.path) as reader:
+        with pytest.raises(DamageError, match=r"nonces-0+1000-0+2000\.parquet: rows 1000 to 1999 are gone"):
+            reader.nonces()
+        keep = np.r_[0:1000, 2000:3000]
+        assert reader.nonces(partial=True).equals(batch.select(keep))
+        (gap,) = reader.missing()
+    assert (gap.first_row, gap.end_row) == (1000, 2000)
+
+
+def test_blocks_that_are_read_ahead_come_in_order_and_errors_in_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the first takes longest; and whoever stops early leaves nothing running."""
+    monkeypatch.setattr(ahead, "THREADS", 4)
+    monkeypatch.setattr(ahead, "AHEAD", 5)
+    done = threading.Event()
+
+    def work(n: int) -> int:
+        if n == 0:
+            assert done.wait(30)  # until another is through
+        if n == 3:
+            done.set()
+        if n == 7:
+            raise DamageError("seven")
+        return n * n
+
+    taken: list[int] = []
+    with ahead.Ahead() as threads:
+        results = threads.map(work, (taken.append(n) or n for n in range(1000)))  # type: ignore[func-returns-value]
+        assert [next(results) for _ in range(7)] == [n * n for n in range(7)]
+        with pytest.raises(DamageError, match="seven"):
+            next(results)
+        assert len(taken) < 7 + 2 * ahead.AHEAD + 3
+        early = threads.map(work, range(8, 1000))
+        assert next(early) == 64
+        early.close()  # type: ignore[attr-defined]
+        assert list(threads.map(work, [])) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("store-read")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,9 +55,9 @@ class Catalogue:
     def segments(self) -> list[Segment]:
         """Every row, by kind and first row. Asks the file whether it changed, and reads it only if so."""
         with self._guarded():
-            if self._reader is None:
-                self._reader = self._engine.connect().execution_options(autocommit=True)
-            version = self._reader.exec_driver_sql("PRAGMA data_version").scalar_one()
+            reader = self._connected()
+            # past SQLAlchemy: this is asked before every query, and is most of what a small one would cost
+            version = reader.connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 joined = segments.outerjoin(
                     _checks, (segments.c.kind == _checks.c.kind) & (segments.c.first_row == _checks.c.first_row)
@@ -67,7 +68,7 @@ class Catalogue:
                     .where(segments.c.run_id == self.run_id)
                     .order_by(segments.c.kind, segments.c.first_row)
                 )
-                self._rows = [self._segment(row) for row in self._reader.execute(query)]
+                self._rows = [self._segment(row) for row in reader.execute(query)]
                 self._version = version
         return self._rows
 
@@ -77,8 +78,8 @@ class Catalogue:
         if known is None:
             return None
         query = sa.select(_checks).where(_checks.c.kind == known.kind.word, _checks.c.first_row == known.first_row)
-        with self._guarded(), self._engine.connect() as connection:
-            row = connection.execute(query).one()
+        with self._guarded():
+            row = self._connected().execute(query).one()
             if row.footer is None or zlib.crc32(row.footer) != row.footer_crc:
                 return None
             return bytes(row.footer)
@@ -133,6 +134,12 @@ class Catalogue:
     ) -> None:
         self.close()
 
+    def _connected(self) -> sa.Connection:
+        """The connection that reads, kept for the next question."""
+        if self._reader is None:
+            self._reader = self._engine.connect().execution_options(autocommit=True)
+        return self._reader
+
     def _guarded(self) -> _Guard:
         return _Guard(self.path)
 
@@ -161,8 +168,8 @@ class _Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, sa.exc.DatabaseError):
-            reason = str(error.orig)
+        if isinstance(error, (sa.exc.DatabaseError, sqlite3.DatabaseError)):
+            reason = str(error.orig if isinstance(error, sa.exc.DatabaseError) else error)
             if "full" in reason or "disk I/O" in reason:
                 raise StoreWriteError(f"{self._path}: {reason}, nothing was changed") from None
             raise DamageError(f"{self._path}: {reason}; 'store recover' makes it anew from the segments") from None

@@ -133,7 +133,8 @@ class RunFolder:
 
     def logs(self) -> list[Path]:
         """Logs in the order in which they were written."""
-        return sorted(path for path in self.path.iterdir() if _LOG.fullmatch(path.name))
+        # asked before every query: a path is made of the few names that are logs only
+        return [self.path / name for name in sorted(os.listdir(self.path)) if _LOG.fullmatch(name)]
 
     def last_log(self) -> int:
         """Number of the newest log, a damaged one that was kept included; 0 without any."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.nonces import DTYPES, NonceBatch, NonceFlag
 from asic_reservoir.store.errors import DamageError
+from asic_reservoir.store.events.ahead import Ahead
 from asic_reservoir.store.events.kinds import Kind
 from asic_reservoir.store.events.sources import Part
 from asic_reservoir.store.events.view import FOREVER, Gap, RunView
@@ -77,6 +78,7 @@ class RunReader:
     def __init__(self, source: Path | str | RunView) -> None:
         self.view = source if isinstance(source, RunView) else RunView(Path(source))
         self.record = self.view.record
+        self._ahead = Ahead()
 
     def nonces(
         self,
@@ -106,10 +108,7 @@ class RunReader:
         blocks = list(self.stream(begin_ns, end_ns, where, names, partial=partial))
         if len(blocks) == 1:
             return blocks[0]
-        return {
-            name: np.concatenate([block[name] for block in blocks]) if blocks else np.empty(0, DTYPES[name])
-            for name in names
-        }
+        return {name: _joined([block[name] for block in blocks], DTYPES[name]) for name in names}
 
     def stream(
         self,
@@ -122,7 +121,7 @@ class RunReader:
     ) -> Iterator[Columns]:
         """The same in blocks of at most 131,072 rows (a frame of the log: 1,048,576), none of them empty.
 
-        Memory stays flat however long the run is.
+        Memory stays flat however long the run is: a few blocks are decoded ahead, in threads of this reader.
         """
         for name in names:
             if name not in DTYPES:
@@ -130,13 +129,17 @@ class RunReader:
         begin, end = _window(begin_ns, end_ns)
         if not partial:
             self._refuse_gaps(Kind.NONCES, begin, end)
-        for part in self.view.parts(Kind.NONCES, begin, end):
+
+        def read(part: Part) -> Columns | None:
             try:
-                block = _select(part, begin, end, where, names)
+                return _select(part, begin, end, where, names)
             except DamageError:
                 if not partial:
                     raise
-                continue
+                return None
+
+        # the look for gaps has just brought the view up to date
+        for block in self._ahead.map(read, self.view.parts(Kind.NONCES, begin, end, look=partial)):
             if block is not None:
                 yield block
 
@@ -225,6 +228,7 @@ class RunReader:
 
     def close(self) -> None:
         """May be called twice."""
+        self._ahead.close()
         self.view.close()
 
     def __enter__(self) -> Self:
@@ -246,6 +250,15 @@ def _window(begin_ns: int | None, end_ns: int | None) -> tuple[int, int]:
     if end < begin:
         raise UsageError(f"window: ends at {end} ns, must end after it begins at {begin} ns")
     return begin, end
+
+
+def _joined(pieces: list[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Pieces of a column as one, in memory of Arrow's pool: fresh pages from the system cost more than the copying."""
+    rows = sum(map(len, pieces))
+    if not rows:
+        return np.empty(0, dtype)
+    whole = np.frombuffer(pa.allocate_buffer(rows * dtype.itemsize), dtype)
+    return np.concatenate(pieces, out=whole)
 
 
 def _numpy(part: Part, names: tuple[str, ...]) -> Columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,16 +123,27 @@ def parse_footer(footer: bytes) -> pq.FileMetaData:
 class SegmentFile:
     """Reads one segment by row group. Its footer comes from the catalogue: the file may have lost its own.
 
+    :meth:`read` may be called from several threads at once: each has an Arrow reader to itself, over one open file.
+
+    Args:
+        source: path, or a file of Python's to read from.
+        name: what to call it in messages.
+        kind: of its rows.
+        first_row: number of its first row in the run.
+        metadata: its footer; without it that of the file is read.
+
     Raises:
         DamageError: where a page is not what was written; the message names file and rows.
     """
 
     def __init__(self, source: Any, name: str, kind: Kind, first_row: int, metadata: pq.FileMetaData | None) -> None:
         self.name, self.kind, self.first_row = name, kind, first_row
-        self._file = pq.ParquetFile(
-            source, metadata=metadata, page_checksum_verification=True, arrow_extensions_enabled=False
-        )
-        metadata = self._file.metadata
+        # never closed by hand: who still reads from it keeps it open, and the number is not given to another file
+        self._source = pa.OSFile(str(source)) if isinstance(source, Path) else pa.PythonFile(source, mode="r")
+        self._metadata: Any = metadata
+        first = self._open()
+        self._metadata = metadata = first.metadata
+        self._idle: deque[pq.ParquetFile] | None = deque([first])
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.starts = np.cumsum([0] + [group.num_rows for group in groups])
         """First row of each row group within the segment, and the number of rows, shape (n_groups + 1,)."""
@@ -143,14 +155,18 @@ class SegmentFile:
 
     def read(self, group: int, columns: tuple[str, ...] | None = None) -> pa.Table:
         """One row group; ``columns`` in the order given, or all."""
+        idle = self._idle
         try:
-            table = self._file.read_row_group(group, columns=None if columns is None else list(columns))
+            file = self._take()
+            table = file.read_row_group(group, columns=None if columns is None else list(columns))
             if table.num_rows != self.starts[group + 1] - self.starts[group]:
                 raise OSError(f"{table.num_rows} rows instead of {self.starts[group + 1] - self.starts[group]}")
         except (pa.ArrowException, OSError, ValueError) as error:
             rows = self.rows(group)
             reason = str(error).splitlines()[0]
             raise DamageError(f"{self.name}: rows {rows[0]} to {rows[1] - 1} are damaged: {reason}") from None
+        if idle is not None:
+            idle.append(file)
         return table if columns is None else table.select(list(columns))
 
     def rows(self, group: int) -> tuple[int, int]:
@@ -159,7 +175,7 @@ class SegmentFile:
 
     def byte_range(self, group: int) -> tuple[int, int]:
         """Where a row group lies in the file."""
-        meta = self._file.metadata.row_group(group)
+        meta = self._metadata.row_group(group)
         begins = [_begin(meta.column(i)) for i in range(meta.num_columns)]
         ends = [b + meta.column(i).total_compressed_size for i, b in enumerate(begins)]
         return min(begins), max(ends)
@@ -173,7 +189,20 @@ class SegmentFile:
         return len(self.starts) - 1
 
     def close(self) -> None:
-        self._file.close()
+        """Let go of the file. A reading that is under way comes to its end."""
+        self._idle = None
+
+    def _take(self) -> pq.ParquetFile:
+        """A reader that nobody reads with."""
+        try:
+            return self._idle.pop() if self._idle is not None else self._open()
+        except IndexError:
+            return self._open()
+
+    def _open(self) -> pq.ParquetFile:
+        return pq.ParquetFile(
+            self._source, metadata=self._metadata, page_checksum_verification=True, arrow_extensions_enabled=False
+        )
 
 
 def _begin(column: Any) -> int:

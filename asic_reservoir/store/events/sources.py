@@ -78,6 +78,8 @@ class Segments:
         try:
             metadata = None if footer is None else parse_footer(footer)
             file = SegmentFile(source, segment.file, segment.kind, segment.first_row, metadata)
+        except FileNotFoundError:
+            raise DamageError(f"{segment.file}: {rows} are gone: no such file") from None
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DamageError(f"{segment.file}: {rows} cannot be read: {str(error).splitlines()[0]}") from None
         self._files[key] = file
@@ -89,6 +91,16 @@ class Segments:
         """Row groups of a segment that may have rows in the window."""
         file = self.file(segment)
         return [self._part(file, int(group)) for group in file.groups(begin_ns, end_ns)]
+
+    @staticmethod
+    def broken(segment: Segment, error: DamageError) -> Part:
+        """A segment that cannot be opened, as one part: whoever loads it gets ``error``."""
+
+        def load(names: tuple[str, ...] | None) -> pa.Table:
+            raise DamageError(str(error))
+
+        assert segment.file is not None
+        return Part(segment.file, segment.first_row, segment.end_row, segment.begin_ns, segment.end_ns, load)
 
     @staticmethod
     def _part(file: SegmentFile, group: int) -> Part:

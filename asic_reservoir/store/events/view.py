@@ -53,6 +53,8 @@ class RunView:
         self.record: RunRecord = self.folder.record()
         self._logs: dict[int, Log] = {}
         self._catalogue: Catalogue | None = None
+        self._known: list[Segment] = []
+        self._listed: dict[Kind, list[Segment]] = {kind: [] for kind in Kind}
         self._segments = Segments(self._footer, self._source)
 
     def look(self) -> dict[Kind, list[Segment]]:
@@ -64,20 +66,26 @@ class RunView:
             raise DataError(f"{self.folder.path}: logs come and go faster than they can be opened")
         if self._catalogue is None and self.folder.catalogue_path.exists():
             self._catalogue = Catalogue(self.folder.catalogue_path, self.record.run_id)
-        listed: dict[Kind, list[Segment]] = {kind: [] for kind in Kind}
-        for segment in self._catalogue.segments() if self._catalogue is not None else []:
-            listed[segment.kind].append(segment)
-        return listed
+        known = self._catalogue.segments() if self._catalogue is not None else []
+        if known is not self._known:
+            self._known = known
+            self._listed = {kind: [] for kind in Kind}
+            for segment in known:
+                self._listed[segment.kind].append(segment)
+        return self._listed
 
-    def parts(self, kind: Kind, begin_ns: int = FOREVER[0], end_ns: int = FOREVER[1]) -> Iterator[Part]:
+    def parts(
+        self, kind: Kind, begin_ns: int = FOREVER[0], end_ns: int = FOREVER[1], *, look: bool = True
+    ) -> Iterator[Part]:
         """What may have rows with begin_ns <= time < end_ns, in the order of rows.
 
-        Raises:
-            DamageError: a segment cannot be opened.
+        A segment that cannot be opened is a part too: loading it raises DamageError. With ``look=False`` the view is
+        as the caller has just brought it up to date.
         """
         at = 0
         while True:
-            listed = self.look()[kind]
+            listed = (self.look() if look else self._listed)[kind]
+            look = True
             sealed = listed[-1].end_row if listed else 0
             logs = [self._logs[number] for number in sorted(self._logs)]
             open_parts = [part for log in logs for part in log.parts(kind, sealed, begin_ns, end_ns)]
@@ -87,10 +95,11 @@ class RunView:
                     continue
                 try:
                     parts = self._segments.parts(segment, begin_ns, end_ns)
-                except DamageError:
+                except DamageError as error:
                     if segment in self.look()[kind]:
-                        raise
-                    break  # compacted or pruned since: look again, and go on behind what was given already
+                        parts = [self._segments.broken(segment, error)]
+                    else:
+                        break  # compacted or pruned since: look again, and go on behind what was given already
                 for part in parts:
                     if part.end_row > at:
                         yield part.after(at)
