@@ -53,6 +53,7 @@ from asic_reservoir.store.transfer import export_run, import_run
 from asic_reservoir.tasks import open_task
 
 CHIPS = 3
+FIRST_LAYOUT = Path(__file__).parent / "data" / "first_layout"
 
 
 class Bench:
@@ -322,6 +323,29 @@ def test_the_export_is_read_by_others(bench_run: tuple[Path, list[Step], list[Ob
         export_run(path, target)
     with pytest.raises(NotFoundError):
         open_run(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("how", ["file", "imported", "log"])
+def test_what_the_first_layout_wrote_is_played_for_ever(how: str, tmp_path: Path) -> None:
+    """Segments and a log of three steps of a twin, committed as they were: every step has its digest."""
+    path = FIRST_LAYOUT / "run.zip"
+    if how == "imported":
+        path = import_run(path, tmp_path / "run").path
+        assert verify(RunFolder.at(path)).damages == []
+    if how == "log":
+        path = tmp_path / "run"
+        path.mkdir()
+        for name in ("run.json", "00000001.open"):
+            (path / name).write_bytes((FIRST_LAYOUT / name).read_bytes())
+    with open_run(path) as replay:
+        played = [observation for _, observation in replay.play()]
+        assert [len(observation.nonces) for observation in played] == [157, 153, 181]
+        assert replay.info.origin is Origin.SIMULATED
+    if how == "file":
+        return
+    again = export_run(path, tmp_path / "again.zip")  # in the layout of today
+    with open_run(again) as replay:
+        assert [bits(now) for _, now in replay.play()] == [bits(was) for was in played]
 
 
 @pytest.fixture(scope="module")

