@@ -21,6 +21,7 @@ from asic_reservoir.drive import Interrupted
 from asic_reservoir.edges import EdgeMap, find_edges
 from asic_reservoir.encoding import Encoder, EncodingSettings, default_encoding, reach_of
 from asic_reservoir.errors import DataError, UsageError
+from asic_reservoir.executors import Executor
 from asic_reservoir.provenance import collect
 from asic_reservoir.registry import open_board
 from asic_reservoir.report.files import write_atomic
@@ -47,6 +48,7 @@ def run_experiment(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     trained: Callable[[TrainedReadout], None] | None = None,
 ) -> ReportData:
     """Run a task on a board, with its controls, and say what the silicon contributed.
@@ -57,6 +59,7 @@ def run_experiment(
         progress: Called with steps done, steps in all, and what is going on.
         cancelled: Asked between steps; True ends the run, what was recorded stays.
         workers: Processes for twins; as many as the machine has cores where None. A real board has one holder.
+        executor: Where twins are computed instead, for instance :class:`asic_reservoir.executors.RayCluster`.
         trained: Given the readout of the board's states alone, of the first draw.
 
     Raises:
@@ -90,7 +93,11 @@ def run_experiment(
             plan = Plan(settings, encoding, info, edges, _tuned_esn(plan), folder)
         curve_plans = _curve_plans(plan) if settings.curve and series.classes is None else []
         twin = settings.board.startswith("twin://")
-        results, curve = run_seeds(plan, curve_plans, CURVE_SEEDS, None if twin else board, say, stop, workers)
+        if executor is not None and not twin:
+            raise UsageError(f"board {info.uri}: has one holder and cannot be computed elsewhere, must be a twin")
+        results, curve = run_seeds(
+            plan, curve_plans, CURVE_SEEDS, None if twin else board, say, stop, workers, executor
+        )
         if stop():
             raise Interrupted
         if trained is not None:

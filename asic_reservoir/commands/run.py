@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from asic_reservoir.executors import Executor
     from asic_reservoir.report.model import ReportData
     from asic_reservoir.run_settings import RunSettings
 
@@ -48,6 +49,11 @@ def run(
         Path | None, typer.Option("--json", help="Write the report's JSON here ('-': print it).")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes for twins [default: one a core].")] = None,
+    executor: Annotated[str, typer.Option(help="Where twins are computed: processes, or ray.")] = "processes",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="A Ray cluster that is there [default: one on this machine]."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Run a task on a board with its controls, and say what the silicon contributed.
@@ -82,8 +88,24 @@ def run(
         controls=controls,
         curve=curve,
     )
-    report = _execute(settings, out, workers, quiet or str(json_file) == "-")
+    chosen = _executor(executor, ray_address, workers)
+    report = _execute(settings, out, workers, quiet or str(json_file) == "-", chosen)
     _deliver(report, out, json_file, quiet)
+
+
+def _executor(name: str, ray_address: str | None, workers: int | None) -> Executor | None:
+    """None: processes of this machine."""
+    from asic_reservoir.errors import UsageError
+
+    if name == "ray":
+        from asic_reservoir.executors import RayCluster
+
+        return RayCluster(ray_address, workers)
+    if name != "processes":
+        raise UsageError(f"--executor: {name!r}, must be 'processes' or 'ray'")
+    if ray_address is not None:
+        raise UsageError("--ray-address: given without --executor ray")
+    return None
 
 
 def boards(
@@ -172,7 +194,9 @@ def _settings(**values: object) -> RunSettings:
         raise UsageError(f"{where}: {shown}{text[:1].lower()}{text[1:]}") from None
 
 
-def _execute(settings: RunSettings, out: Path | None, workers: int | None, quiet: bool) -> ReportData:
+def _execute(
+    settings: RunSettings, out: Path | None, workers: int | None, quiet: bool, executor: Executor | None = None
+) -> ReportData:
     """Run, with a line of progress on stderr; Ctrl-C ends it cleanly."""
     import signal
     from types import FrameType
@@ -220,6 +244,7 @@ def _execute(settings: RunSettings, out: Path | None, workers: int | None, quiet
                 progress=progress,
                 cancelled=lambda: stopping,
                 workers=workers,
+                executor=executor,
             )
     except Interrupted:
         if out is not None:

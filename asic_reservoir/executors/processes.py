@@ -1,0 +1,79 @@
+"""A pool of processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+from typing import cast
+
+from asic_reservoir.arms import Plan, SeedResult, run_seed
+from asic_reservoir.drive import Hooks, Interrupted
+from asic_reservoir.executors.protocol import POLL_S, Job, Seldom
+
+_done: Synchronized[int] | None = None
+_stop: Event | None = None
+
+
+class Processes:
+    """So many processes at once; they end when this one does."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def run(
+        self, jobs: Sequence[Job], progress: Callable[[int], None], cancelled: Callable[[], bool]
+    ) -> list[SeedResult]:
+        """As :meth:`asic_reservoir.executors.Executor.run`."""
+        context = multiprocessing.get_context("spawn")  # a forked process would inherit threads of BLAS and the caller
+        done = cast("Synchronized[int]", context.Value("q", 0))
+        stop = context.Event()
+        with ProcessPoolExecutor(self._count, context, initializer=_initialize, initargs=(done, stop)) as pool:
+            futures: list[Future[SeedResult]] = [pool.submit(_job, plan, seed) for plan, seed in jobs]
+            try:
+                waiting: set[Future[SeedResult]] = set(futures)
+                while waiting:
+                    finished, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        future.result()
+                    progress(done.value)
+                    if cancelled():
+                        raise Interrupted
+            except BaseException:
+                stop.set()  # workers end their step, keep what they have, and return
+                for future in futures:
+                    future.cancel()
+                raise
+        return [future.result() for future in futures]
+
+
+def _initialize(done: Synchronized[int], stop: Event) -> None:
+    global _done, _stop
+    _done, _stop = done, stop
+    import signal
+
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threadpool_limits(1)
+
+
+def _job(plan: Plan, seed: int) -> SeedResult:
+    # both were set by the initializer
+    assert _done is not None
+    assert _stop is not None
+    counter, stop = _done, _stop
+    parent, seldom = os.getppid(), Seldom()
+
+    def advance(steps: int) -> None:
+        with counter.get_lock():
+            counter.value += steps
+
+    def cancelled() -> bool:
+        # the answer may be a fifth of a second old
+        return seldom.due() and (stop.is_set() or os.getppid() != parent)
+
+    return run_seed(plan, seed, None, Hooks(advance, cancelled))

@@ -1,0 +1,96 @@
+"""Executors: the same results bit by bit, cancelled soon, and nothing of Ray beyond this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import threading
+import time
+from typing import Any
+
+import psutil
+import pytest
+
+from asic_reservoir.drive import Interrupted
+from asic_reservoir.errors import UsageError
+from asic_reservoir.executors import Executor, Processes, RayCluster
+from asic_reservoir.experiment import run_experiment
+from asic_reservoir.registry import open_board
+from asic_reservoir.run_settings import RunSettings
+
+pytestmark = pytest.mark.slow
+SETTINGS = RunSettings(task="narma10", seeds=3, steps=800, controls=False, curve=False, board="twin://bm1366?seed=1")
+
+
+def report_of(executor: Executor | None, **options: Any) -> dict[str, Any]:
+    """Everything but when and with which commit it was made."""
+    report: dict[str, Any] = json.loads(run_experiment(SETTINGS, executor=executor, **options).to_json())
+    del report["provenance"]
+    return report
+
+
+def ray_processes() -> list[psutil.Process]:
+    """Processes that Ray has started beneath this one."""
+    return [one for one in psutil.Process().children(recursive=True) if "ray" in " ".join(one.cmdline())]
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    return report_of(None, workers=1)
+
+
+def test_processes_give_the_same(expected: dict[str, Any]) -> None:
+    assert report_of(Processes(2)) == expected
+
+
+def test_ray_gives_the_same_though_a_process_of_it_is_killed(expected: dict[str, Any]) -> None:
+    """It listens on loopback only, and is gone afterwards."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'asic-reservoir[ray]'")
+    killed: list[int] = []
+    listening: set[str] = set()
+
+    def progress(done: int, total: int, text: str) -> None:
+        if killed or not text.startswith("driving") or not done:
+            return
+        for process in ray_processes():
+            for one in process.net_connections("inet"):
+                if one.status == psutil.CONN_LISTEN:
+                    listening.add(one.laddr.ip)
+        for process in ray_processes():
+            if process.name().startswith("ray::_job"):
+                killed.append(process.pid)
+                process.kill()
+                return
+
+    assert report_of(RayCluster(count=2), progress=progress) == expected
+    assert killed, "no job was seen"
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    end = time.monotonic() + 60
+    while ray_processes():
+        assert time.monotonic() < end, "Ray stays"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("make", [lambda: Processes(2), lambda: RayCluster(count=2)], ids=["processes", "ray"])
+def test_a_run_is_cancelled(make: Any) -> None:
+    if "ray" in os.environ.get("PYTEST_CURRENT_TEST", "") and importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'asic-reservoir[ray]'")
+    begun = threading.Event()
+
+    def progress(done: int, total: int, text: str) -> None:
+        if text.startswith("driving") and done:
+            begun.set()
+
+    long = SETTINGS.model_copy(update={"steps": 20_000})
+    with pytest.raises(Interrupted):
+        run_experiment(long, executor=make(), progress=progress, cancelled=begun.is_set)
+
+
+def test_what_has_one_holder_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    twin = open_board(SETTINGS.board)
+    monkeypatch.setattr("asic_reservoir.experiment.open_board", lambda uri: twin)
+    with pytest.raises(UsageError, match="one holder"):
+        run_experiment(SETTINGS.model_copy(update={"board": "bm1366://?port=/dev/ttyUSB0"}), executor=Processes(1))
