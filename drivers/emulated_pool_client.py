@@ -85,7 +85,7 @@ class PoolWork:
     clean: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PoolClient:
     """One connection after the other to one pool, until :meth:`stop`.
 

@@ -20,6 +20,8 @@ class Losses:
     """Times that the link ended and came back; restarts for a setting are among them."""
     away_s: float = 0.0
     """Host time without the link, in all."""
+    refused: int = 0
+    """Nonces that came in steps which failed because their link broke: those steps are to be repeated."""
     between_steps: int = 0
     """Nonces that came while no step was running: they belong to no observation, and are no loss of the link."""
 
@@ -41,6 +43,11 @@ class LossBook:
         """A nonce came that belongs to no job."""
         with self._lock:
             self._losses = replace(self._losses, unattributed=self._losses.unattributed + 1)
+
+    def refused(self, nonces: int) -> None:
+        """A step with so many nonces has failed."""
+        with self._lock:
+            self._losses = replace(self._losses, refused=self._losses.refused + nonces)
 
     def device_says(self, count: int | None) -> None:
         """The device's own counter of what it could not deliver; it begins at 0 again when its process restarts."""

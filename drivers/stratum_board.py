@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -23,27 +20,20 @@ from asic_reservoir.board import (
     WorkMode,
 )
 from asic_reservoir.errors import SafetyError, TimeoutExpiredError, UsageError
-from drivers.clock import BoardClock
 from drivers.guard import Guard
-from drivers.losses import LossBook, Losses
 from drivers.sensors import Sample, Sensors, beyond_limits
-from drivers.stratum_rows import LOST_VERDICTS, Row, batch_of, row_of
+from drivers.stratum_rows import Row, batch_of, row_of
+from drivers.stratum_work import StratumWork
 from firmware_bridge.announcement import Announcement
 from firmware_bridge.clocks import TimeLine, monotonic_raw_ns
-from firmware_bridge.lbry.stratum import LbryNotify
-from firmware_bridge.stratum.handshake import Exchange, HandshakeLedger
-from firmware_bridge.stratum.jobs import JobMaker
-from firmware_bridge.stratum.mask import MaskFinding, find_mask
-from firmware_bridge.stratum.server import Job, ShareEvent, StratumServer
-from firmware_bridge.stratum.shares import Verdict
+from firmware_bridge.stratum.server import ShareEvent
 
 JOB_EVERY_S = 30.0
 """Board time after which a steady flow of work gets a new job, as pools do."""
-_JOBS_KEPT = 1024
 _TRIPLE_EVERY_NS = 5_000_000_000
 
 
-class StratumBoard:
+class StratumBoard(StratumWork):
     """A board behind a Stratum miner. A family says how settings are written and sensors are read.
 
     Args:
@@ -60,61 +50,23 @@ class StratumBoard:
     def __init__(
         self, info: BoardInfo, *, announcement: Announcement | None, host: str, listen: str, stratum_port: int
     ) -> None:
+        info = replace(info, origin=Origin.MEASURED if announcement is None else Origin.SIMULATED)
+        super().__init__(info, announcement, accept_from=socket.gethostbyname(host), listen=listen, port=stratum_port)
         self._announcement = announcement
-        self._info = replace(info, origin=Origin.MEASURED if announcement is None else Origin.SIMULATED)
-        self.clock = BoardClock(1.0 if announcement is None else announcement.speed)
-        self._applied = info.nominal
+        self.sensors = Sensors(self._sample, info.uri)
         self._index = 0
-        self._job = -1
-        self._job_at_ns = 0
-        self._open_jobs: set[int] = set()
-        self._withdrawn_ns: OrderedDict[int, int] = OrderedDict()
-        self._events: deque[ShareEvent] = deque()
-        self._arrived = threading.Condition()
-        self._good = 0
-        self._difficulties: deque[float] = deque(maxlen=4096)
-        self._maker = JobMaker()
-        self.handshake = HandshakeLedger()
-        self.exchanges: deque[Exchange] = deque(maxlen=100_000)
-        """Requests and answers of handshake steps, in board time."""
-        self.between_steps = 0
-        """Nonces that came between two steps and belong to none."""
-        self.verdicts: Counter[str] = Counter()
         self.time_line = TimeLine()
         """Clock triples, taken at opening and every few seconds of stepping: they put this board's times on others'."""
+        self._late_come_stale = False
+        """After a broken step a clean job: what the device then still sends of the old one is stale."""
         self._closed = False
-        self._book = LossBook()
         self._guard: Guard | None = None
-        self.sensors = Sensors(self._sample, info.uri)
-        self.server = StratumServer(
-            self._take,
-            host=listen,
-            port=stratum_port,
-            accept_from=frozenset({socket.gethostbyname(host)}),
-            scale=1.0 if announcement is None else announcement.scale,
-        )
 
     # -- Board ---------------------------------------------------------------------------------------------------
 
     @property
     def info(self) -> BoardInfo:
         return self._info
-
-    @property
-    def mask(self) -> MaskFinding:
-        """What the shares so far say about the filter in the chip."""
-        return find_mask(self._difficulties, float(self._applied.difficulty or 1))
-
-    @property
-    def losses(self) -> Losses:
-        """What is known to be lost, and how often and how long the link was away."""
-        tally = self.server.tally
-        return self._book.with_link(
-            broken=tally.malformed_lines + tally.overlong_lines,
-            outages=tally.outages,
-            away_s=tally.away_ns * 1e-9,
-            between_steps=self.between_steps,
-        )
 
     def step(self, step: Step) -> Observation:
         """One step. ``lost`` of its observation counts what is known to be lost in it; see :class:`Losses`.
@@ -130,6 +82,14 @@ class StratumBoard:
             raise UsageError(f"board {self._info.uri}: closed, must be opened again")
         self._info.limits.check(step.operating_point)
         self._check_work(step.work)
+        try:
+            return self._run(step)
+        except TimeoutExpiredError:
+            self._late_come_stale = True
+            self._book.refused(len(self._events_before(self.clock.now_ns())))
+            raise
+
+    def _run(self, step: Step) -> Observation:
         self._apply(step.operating_point)
         if not self.server.connected:
             with contextlib.suppress(TimeoutExpiredError):
@@ -149,6 +109,7 @@ class StratumBoard:
         time.sleep(self._grace_s())
         rows = self._rows(begin, end, step.until_nonces)
         if self.server.link_number != link or self._link_broke():
+            self._book.refused(len(rows))
             self._lost_link(begin)
         after = self._read_sensors()
         self._guard_heat(after)
@@ -201,22 +162,6 @@ class StratumBoard:
         if work.header is not None:
             raise UsageError("work header: given, must be left out: Stratum cannot carry a whole header")
 
-    def _issue(self, work: Work, clean: bool) -> int:
-        """Send a new job; the time (CLOCK_MONOTONIC_RAW) when it went out."""
-        self._job += 1
-        self._job_at_ns = self.clock.now_ns()
-        if clean:
-            self._withdrawn_ns |= dict.fromkeys(self._open_jobs, self._job_at_ns)
-            self._open_jobs.clear()
-            while len(self._withdrawn_ns) > _JOBS_KEPT:
-                self._withdrawn_ns.popitem(last=False)
-        self._open_jobs.add(self._job)
-        notify = self._maker.make(self._job, ntime=int(time.time()), word=work.extranonce2 or b"", clean=clean)
-        job: Job = notify
-        if self._info.algorithm == "lbry":
-            job = LbryNotify(notify, self._maker.claim_trie())
-        return self.server.issue(self._job, job, difficulty=float(self._applied.difficulty or 1), clean=clean)
-
     def _accept(self, point: OperatingPoint) -> None:
         """The settings took. Another difficulty holds from the next job on, so there is one."""
         changed = point.difficulty != self._applied.difficulty
@@ -228,8 +173,10 @@ class StratumBoard:
 
     def _listen(self, step: Step, begin: int, latest: int) -> int:
         """A steady flow of work until time or number is reached; the end in board time."""
-        if step.work.clean or step.work.extranonce2 is not None or self._job < 0:
-            self._issue(step.work, step.work.clean or step.work.extranonce2 is not None)
+        clean = step.work.clean or step.work.extranonce2 is not None or self._late_come_stale
+        if clean or self._job < 0:
+            self._issue(step.work, clean)
+            self._late_come_stale = False
         wanted, good_before = step.until_nonces, self._good
 
         def enough() -> bool:
@@ -263,36 +210,6 @@ class StratumBoard:
                 end = latest
         return end if wanted is not None and answered >= wanted else latest
 
-    def _wait(self, until_ns: int, done: Callable[[], bool]) -> bool:
-        """Wait for ``done`` until a board time; looks at the link now and then."""
-        with self._arrived:
-            while not done():
-                left = self.clock.host_s(until_ns - self.clock.now_ns())
-                if left <= 0:
-                    return False
-                self._arrived.wait(min(left, 0.5))
-                if not self.server.connected:
-                    return False
-                self.sensors.check_alive()
-            return True
-
-    def _take(self, event: ShareEvent) -> None:
-        """In the thread that reads the link."""
-        with self._arrived:
-            self.verdicts[event.share.verdict.value] += 1
-            if event.share.verdict in LOST_VERDICTS:
-                self._book.unattributed()
-                return
-            self._events.append(event)
-            if event.share.verdict is Verdict.ACCEPTED:
-                self._good += 1
-                self._difficulties.append(event.difficulty)
-                if self.handshake.in_flight is not None or self.handshake.exchanges:
-                    exchange = self.handshake.answered(event.share.job, self.clock.of_raw(event.time_ns))
-                    if exchange is not None:
-                        self.exchanges.append(exchange)
-            self._arrived.notify_all()
-
     # -- nonces --------------------------------------------------------------------------------------------------
 
     def _grace_s(self) -> float:
@@ -303,19 +220,15 @@ class StratumBoard:
         """Nonces from between the steps: they were found at no operating point in particular."""
         self.between_steps += len(self._events_before(begin_ns))
 
-    def _events_before(self, end_ns: int) -> list[ShareEvent]:
-        events = []
-        with self._arrived:
-            while self._events and self.clock.of_raw(self._events[0].time_ns) < end_ns:
-                events.append(self._events.popleft())
-        return events
-
     def _rows(self, begin_ns: int, end_ns: int, until_nonces: int | None) -> list[Row]:
         """Every nonce of the step, in order of its time."""
         return [self._row(event) for event in self._events_before(end_ns)]
 
     def _row(self, event: ShareEvent) -> Row:
         return row_of(event, self.clock.of_raw(event.time_ns), *self._place(event.submit.nonce))
+
+    def _check_alive(self) -> None:
+        self.sensors.check_alive()
 
     def _read_sensors(self) -> Sample:
         sample = self.sensors.read()

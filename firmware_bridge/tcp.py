@@ -93,6 +93,11 @@ class LineSocket:
         ask_for_stamps(sock)
 
     @property
+    def partial(self) -> bool:
+        """Part of a line has come, and its end has not."""
+        return bool(self._pending)
+
+    @property
     def peer(self) -> str:
         """Address of the other side."""
         try:

@@ -84,6 +84,8 @@ class Tally:
     refused: int = 0
     malformed_lines: int = 0
     overlong_lines: int = 0
+    cut_lines: int = 0
+    """Lines whose end never came, because their connection had ended."""
     shares: int = 0
     outages: int = 0
     """Times that a miner was there, was gone, and came back; or came anew while the old link looked alive."""
@@ -240,6 +242,7 @@ class StratumServer:
     def _ended(self, link: _Link) -> None:
         with self._lock:
             self.tally.overlong_lines += link.lines.overlong
+            self.tally.cut_lines += link.lines.partial
             if self._link is link:
                 self._link = None
                 self._gone_ns = monotonic_raw_ns()
