@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
+from api.intake import Intake
 from api.metrics import BusState, Metrics, Shelf
 from api.middleware import Front
 from api.routes import (
@@ -19,6 +20,8 @@ from api.routes import (
     health,
     models,
     page,
+    recordings,
+    series,
     sessions,
     sites,
     streams,
@@ -65,14 +68,14 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     app.state.service, app.state.gate, app.state.metrics = service, Gate(service), metrics
-    app.state.streams = {}
-    routes = (tasks, task_outcome, streams, boards, sessions, models, claims, catalogue, sites, admin)
-    for part in routes:
+    app.state.streams, app.state.intake = {}, Intake(settings.data / "incoming")
+    kept = (models, claims, recordings, series, catalogue)
+    for part in (tasks, task_outcome, streams, boards, sessions, *kept, sites, admin):
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(health.router)
     page.install(app)
     problems.install(app)
     openapi.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
-    app.add_middleware(Front, metrics=metrics, body_limit=settings.body_limit)
+    app.add_middleware(Front, metrics=metrics, body_limit=settings.body_limit, upload_limit=settings.upload_limit)
     return app

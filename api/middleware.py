@@ -25,6 +25,8 @@ _HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+UPLOADS = "/api/v1/recordings"
+"""Where bodies go to the disk as they come, and may be larger."""
 _QUIET = ("/livez", "/readyz", "/metrics")
 
 log = structlog.get_logger("access")
@@ -33,8 +35,8 @@ log = structlog.get_logger("access")
 class Front:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, body_limit: int) -> None:
-        self._app, self._metrics, self._limit = app, metrics, body_limit
+    def __init__(self, app: ASGIApp, metrics: Metrics, body_limit: int, upload_limit: int) -> None:
+        self._app, self._metrics, self._limit, self._upload_limit = app, metrics, body_limit, upload_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,9 +62,10 @@ class Front:
             await send(message)
 
         try:
-            if (declared := _declared_length(scope)) is not None and declared > self._limit:
+            limit = self._upload_limit if scope["path"] == UPLOADS else self._limit
+            if (declared := _declared_length(scope)) is not None and declared > limit:
                 scope["too_large"] = True
-            await self._app(scope, _Bounded(receive, self._limit, scope).receive, answer)
+            await self._app(scope, _Bounded(receive, limit, scope).receive, answer)
         finally:
             template = _template(scope)
             seconds = time.perf_counter() - began

@@ -90,6 +90,7 @@ KINDS: dict[str, ProblemKind] = {
     "not-ready": ProblemKind(409, "Not now", "Read the state and try again when it allows this."),
     "gone": ProblemKind(410, "It is gone", "Its time was over, or retention has deleted it."),
     "stale": ProblemKind(412, "It was changed in the meantime", "Read it again, and send the new ETag in If-Match."),
+    "media-type": ProblemKind(415, "Another form is needed", "Send one of the media types that are named."),
     "too-large": ProblemKind(413, "Too large", "Send less; the limit is named."),
     "invalid": ProblemKind(422, "Something in the request is wrong", "`errors` names each part and what is right."),
     "outside-limits": ProblemKind(422, "Outside the limits of the board", "`GET /boards/{name}` has the limits."),

@@ -22,6 +22,8 @@ class ServiceSettings:
     """Whether somebody on this machine may read, run and operate without a key."""
     body_limit: int = 8 << 20
     """Bytes of a request body, at most."""
+    upload_limit: int = 1 << 30
+    """Bytes of an uploaded recording, at most."""
     requests_per_minute: int = 6000
     """Of one key, where the key says nothing else. People on this machine are not counted."""
     tasks_waiting: int = 20_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,17 +14,24 @@ from asic_reservoir.store.documents import board_document
 from asic_reservoir.store.facts import Writer, boards, new_id, now_ns, shelf
 
 
-def put_on_shelf(writer: Writer, name: str, uri: str) -> str:
+def put_on_shelf(writer: Writer, name: str, uri: str, *, identity: str | None = None) -> str:
     """Open a board once to see what it is, and offer it under a name; its identifier.
 
     A name that is on the shelf keeps its state (disabled, stopped) and takes the new URI.
+
+    Args:
+        writer: to the facts.
+        name: for people.
+        uri: as it is opened.
+        identity: what tells this board from others, where it is not the URI that the board itself says: a recording
+            calls itself by the board that was recorded.
 
     Raises:
         UsageError, NotFoundError: as :func:`asic_reservoir.registry.open_board`; or the board is on the shelf already
             under another name.
     """
     with open_board(uri) as board:
-        info = board.info
+        info = board.info if identity is None else replace(board.info, uri=identity)
     document = board_document(info)
 
     def put(connection: sa.Connection) -> str:

@@ -6,17 +6,16 @@ import csv
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from asic_reservoir.claim_verdicts import of_experiment
 from asic_reservoir.drive import Interrupted
-from asic_reservoir.errors import UsageError
 from asic_reservoir.kept import Kept, KeptModel
 from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.report.files import write_atomic, write_report
 from asic_reservoir.report.model import ReportData
 from asic_reservoir.run_settings import RunSettings
-from asic_reservoir.tasks import task_names
+from asic_reservoir.tasks import load_series, task_names
 from asic_reservoir.tasks._file import COLUMNS
 from asic_reservoir.trained import FORMAT, TrainedReadout
 
@@ -33,9 +32,21 @@ MODEL_NAME: Any = (
 )
 MODEL_FILE = "model.npz"
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Column = Annotated[list[Number], Field(min_length=FEWEST, max_length=MOST)] | None
+UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
-def _settings_model(name: str, **fields: Any) -> type[BaseModel]:
+def _one_series(settings: Any) -> Any:
+    """A series comes one way, and whole."""
+    inline = (settings.input, settings.target)
+    if (settings.file is None) == (inline == (None, None)) or (settings.file is None and None in inline):
+        raise ValueError("must have either 'file', or both 'input' and 'target'")
+    if settings.file is None and len(settings.input) != len(settings.target):
+        raise ValueError(f"target: {len(settings.target)} values, must be {len(settings.input)} as in 'input'")
+    return settings
+
+
+def _settings_model(name: str, check: Any = None, **fields: Any) -> type[BaseModel]:
     """The settings of a run without its board, which the service knows, and with other fields before the task's."""
     rest: dict[str, Any] = {
         key: (info.annotation, info)
@@ -43,7 +54,8 @@ def _settings_model(name: str, **fields: Any) -> type[BaseModel]:
         if key not in ("board", "task", *fields)
     }
     config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    model: type[BaseModel] = create_model(name, __config__=config, **(fields | rest))
+    checks: dict[str, Any] = {} if check is None else {"check": model_validator(mode="after")(check)}
+    model: type[BaseModel] = create_model(name, __config__=config, __validators__=checks, **(fields | rest))
     return model
 
 
@@ -55,8 +67,13 @@ ExperimentSettings = _settings_model(
 )
 SeriesSettings = _settings_model(
     "SeriesSettings",
-    input=(list[Number], Field(min_length=FEWEST, max_length=MOST, description="u[t], one number a step.")),
-    target=(list[Number], Field(min_length=FEWEST, max_length=MOST, description="y[t] that belongs to u[t].")),
+    _one_series,
+    file=(
+        str | None,
+        Field(default=None, pattern=UUID, description="An uploaded series (POST /series), instead of the two below."),
+    ),
+    input=(Column, Field(default=None, description="u[t], one number a step.")),
+    target=(Column, Field(default=None, description="y[t] that belongs to u[t].")),
     steps=(
         int | None,
         Field(default=None, ge=FEWEST, le=MOST, description="Steps of a draw; all rows where left out."),
@@ -71,15 +88,13 @@ def experiment(settings: Any, context: TaskContext) -> TaskOutcome:
 
 
 def series(settings: Any, context: TaskContext) -> TaskOutcome:
-    """The user's own series on the board.
-
-    Raises:
-        UsageError: input and target differ in length.
-    """
+    """The user's own series on the board."""
     chosen = settings.model_dump()
-    given, target = chosen.pop("input"), chosen.pop("target")
-    if len(given) != len(target):
-        raise UsageError(f"series target: {len(target)} values, must be {len(given)} as in 'input'")
+    given, target, uploaded = chosen.pop("input"), chosen.pop("target"), chosen.pop("file")
+    chosen["model_name"] = chosen["model_name"] or "series"
+    if uploaded is not None:
+        path = context.given["file"]
+        return _run(chosen | {"task": str(path), "steps": chosen["steps"] or len(load_series(path).input)}, context)
     path = context.folder / "series.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -144,9 +159,10 @@ def kinds() -> list[TaskKind[Any]]:
         TaskKind(
             name="series",
             title="Run your own series",
-            description="As `experiment`, on an input and a target of yours.",
+            description="As `experiment`, on an input and a target of yours: uploaded (`file`), or as numbers.",
             params=SeriesSettings,
             run=series,
             example={"input": wave, "target": [0.0, *wave[:-1]], "seeds": 1, "curve": False, "controls": False},
+            given={"file": "series"},
         ),
     ]

@@ -116,6 +116,32 @@ async def get_board(name: BoardName, request: Request, key: Reader) -> Response:
     return json_response(document, headers={"ETag": _etag(document["version"])})
 
 
+@router.get("/{name}/calibration", response_model=schemas.Calibration, responses={404: {}})
+async def get_calibration(name: BoardName, request: Request, key: Reader) -> Response:
+    """The newest calibration of a board: what it really does, found by asking it."""
+    board = await _board(request, name)
+    row = await service_of(request).read(
+        lambda c: c.execute(
+            sa.select(calibrations)
+            .where(calibrations.c.board_id == board["id"])
+            .order_by(calibrations.c.id.desc())
+            .limit(1)
+        ).one_or_none()
+    )
+    if row is None:
+        raise ProblemError("not-found", f"board {name!r}: never calibrated; submit a task of kind 'calibrate'")
+    document = {
+        "id": row.id,
+        "board": name,
+        "origin": row.origin,
+        "created": schemas.time_of(row.created_utc_ns),
+        "age_seconds": round((now_ns() - row.created_utc_ns) * 1e-9, 3),
+        "sha256": row.sha256,
+        "content": row.content,
+    }
+    return json_response(document)
+
+
 @router.patch("/{name}", response_model=schemas.BoardDetail, responses={404: {}, 412: {}, 428: {}})
 async def patch_board(
     name: BoardName,

@@ -43,6 +43,18 @@ class BoardDetail(Board):
     info: dict[str, Any] = Field(description="Chips, limits, nominal point, capabilities.")
 
 
+class Calibration(BaseModel):
+    """What a board really does, found by asking it."""
+
+    id: str
+    board: str
+    origin: Origin
+    created: str
+    age_seconds: float
+    sha256: str
+    content: dict[str, Any] = Field(description="Sections that were not done are null; `findings` are named troubles.")
+
+
 class BoardList(BaseModel):
     items: list[Board]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from api.queue.leases import Clock, StaleTokenError, boot_clock
 from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable, Step
 from asic_reservoir.errors import UsageError
 from asic_reservoir.kinds import Cancelled
+
+
+@runtime_checkable
+class Player(Board, Protocol):
+    """A board that plays what was recorded."""
+
+    def play(self) -> Iterator[tuple[Step, Observation]]: ...
 
 
 class Fence:
@@ -118,6 +125,19 @@ class FencedResumableBoard(FencedBoard):
         assert isinstance(self._board, Resumable)
         self._fence.check()
         self._board.restore(state)
+
+
+class FencedRecording(FencedBoard):
+    """The same around a recorded run, which can be played as a whole."""
+
+    _board: Player
+
+    def play(self) -> Iterator[tuple[Step, Observation]]:
+        for step, observation in self._board.play():
+            self._fence.check()
+            self._meter.add(observation)
+            self._seen(self._board.info, observation)
+            yield step, observation
 
 
 def live_document(info: BoardInfo, observation: Observation) -> dict[str, Any]:

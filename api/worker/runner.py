@@ -21,7 +21,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from api.worker.fence import Fence, FencedBoard, FencedResumableBoard, Meter, live_document
+from api.worker.fence import (
+    Fence,
+    FencedBoard,
+    FencedRecording,
+    FencedResumableBoard,
+    Meter,
+    Player,
+    live_document,
+)
 from api.worker.process import GRACE_S
 from api.worker.streaming import RunnerStream
 from api.worker.wire import Message, Wire
@@ -133,6 +141,7 @@ class Runner:
         def around(board: Board) -> Board:
             nonlocal energised
             guard = FencedResumableBoard if isinstance(board, Resumable) else FencedBoard
+            guard = FencedRecording if isinstance(board, Player) else guard
             fenced = guard(board, fence, meter, job["board"], seen)
             if board.info.origin is Origin.MEASURED and not energised:
                 energised = True

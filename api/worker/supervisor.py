@@ -71,13 +71,14 @@ class Worker:
             if name not in known:
                 raise NotFoundError(f"board {name!r}: not on the shelf, must be one of {', '.join(sorted(known))}")
         chosen = [row for row in rows if not settings.boards or row.name in settings.boards]
-        self._boards = {
-            row.board_id: BoardWorker(
-                engine, writer, settings, row.board_id, row.name, row.uri, domain, changed, self._pause_s, said
-            )
-            for row in chosen
-        }
+        self._engine = engine
         self._listener = Listener(engine, self._heard, self._nudge_all)
+
+        def make(board_id: str, name: str, uri: str) -> BoardWorker:
+            return BoardWorker(engine, writer, settings, board_id, name, uri, domain, changed, self._pause_s, said)
+
+        self._make = make
+        self._boards = {row.board_id: self._make(row.board_id, row.name, row.uri) for row in chosen}
         self.boards: list[tuple[str, str]] = [(row.name, row.origin) for row in chosen]
         """Name and origin of each."""
         self._threads: list[threading.Thread] = []
@@ -85,10 +86,28 @@ class Worker:
     def start(self) -> None:
         """Begin to take tasks."""
         self._listener.start()
-        for board_id, board in self._boards.items():
-            thread = threading.Thread(target=board.run, name=f"board-{board_id[:8]}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        for board_id in self._boards:
+            self._begin(board_id)
+
+    def add(self, board_id: str) -> None:
+        """Take a board that came to the shelf while this worker runs; nothing where it has it already."""
+        if board_id in self._boards:
+            return
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                sa.select(shelf.c.name, shelf.c.uri, boards.c.origin)
+                .join(boards, boards.c.id == shelf.c.board_id)
+                .where(shelf.c.board_id == board_id)
+            ).one()
+        # a new dictionary: other threads go through the old one
+        self._boards = self._boards | {board_id: self._make(board_id, row.name, row.uri)}
+        self.boards.append((row.name, row.origin))
+        self._begin(board_id)
+
+    def _begin(self, board_id: str) -> None:
+        thread = threading.Thread(target=self._boards[board_id].run, name=f"board-{board_id[:8]}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def nudge(self, board_id: str) -> None:
         """There is something new for this board: look now."""
