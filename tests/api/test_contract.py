@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -16,18 +18,45 @@ from api.app import create_app
 from api.keys import create_key
 from api.settings import ServiceSettings
 from api.shelf import put_on_shelf
+from asic_reservoir.board import Origin
+from asic_reservoir.store.facts import models, new_id, now_ns
+from asic_reservoir.trained import FORMAT, ReadoutSettings, TrainedReadout
 
 EXAMPLES = int(os.environ.get("ASIC_RESERVOIR_FUZZ_EXAMPLES", "40"))
 """Requests of each operation and each of the two modes (right, wrong)."""
 LEFT_OUT = {"ignored_auth"}
 """Rights have a matrix test of their own; here every request has a key with every scope."""
 
+
+def put_model(app: Any, name: str) -> str:
+    """A readout of four states."""
+    settings = ReadoutSettings(
+        task="narma10", board="twin://bm1366?seed=1", family="bm1366", model="BM1366", n_counters=1,
+        origin=Origin.SIMULATED, encoding="frequency", mode="monologue", lags=5, slots=2, step_seconds=1.0,
+        observables=("counts",), mask_seed=7, input_low=0.0, input_high=0.5, washout=0, train=0, alpha=1.0,
+        test_nrmse=1.0, provenance={},
+    )  # fmt: skip
+    four, none = np.ones(4), np.zeros(0)
+    content = TrainedReadout(settings, four, 0.5, four, four, tuple("abcd"), none, none).to_npz()
+    row = {
+        "id": new_id(), "name": name, "version": 1, "origin": "simulated", "format": FORMAT, "content": content,
+        "sha256": hashlib.sha256(content).hexdigest(), "created_utc_ns": now_ns(),
+    }  # fmt: skip
+    app.state.service.writer.run(lambda c: c.execute(models.insert(), row))
+    return str(row["id"])
+
+
 REFUSES_MORE = {
     "POST /api/v1/tasks",
     "PATCH /api/v1/boards/{name}",
     "POST /api/v1/boards/{name}/stop",
     "POST /api/v1/boards/{name}/release",
+    "POST /api/v1/models/{model_id}/predict",
+    "POST /api/v1/recordings",
+    "POST /api/v1/series",
 }
+READERS = {"POST /api/v1/recordings", "POST /api/v1/series"}
+"""Each upload starts a process that reads it."""
 
 
 @pytest.mark.slow
@@ -59,17 +88,25 @@ def test_no_fault_no_surprise(tmp_path: Path, serve: Any, capsys: pytest.Capture
     with serve(app) as url, httpx2.Client(base_url=url) as client:
         task = client.post("/api/v1/tasks", json={"kind": "observe", "board": "s9"}, headers=headers).json()["id"]
         client.post(f"/api/v1/tasks/{task}/cancel", headers=headers)
+        rows = "input,target\n" + "1,2\n2,1\n" * 100
+        kind = {"Content-Type": "text/csv"}
+        series = client.post("/api/v1/series", content=rows, headers=headers | kind).json()["id"]
+        model = put_model(app, "narma10-s9")
         schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", headers=headers)
         for result in schema.get_all_operations():
             operation = result.ok()
             own.clear()
-            own |= {"task_id": task, "name": "s9"} if "files" not in operation.path else {"task_id": task}
+            own |= {"task_id": task, "model_id": model, "claim_id": "reservoir", "series_id": series}
+            own |= {"name": "s9"} if "files" not in operation.path else {}
             for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
                 if mode is schemathesis.GenerationMode.NEGATIVE and not _has_input(operation):
                     continue
 
+                name = f"{operation.method.upper()} {operation.path}"
+                examples = EXAMPLES if name not in READERS else max(5, EXAMPLES // 10)
+
                 @settings(
-                    max_examples=EXAMPLES,
+                    max_examples=examples,
                     deadline=None,
                     database=None,
                     phases=[Phase.explicit, Phase.generate],

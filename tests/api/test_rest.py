@@ -288,6 +288,9 @@ NEEDS = {
     "post /api/v1/tasks/{task_id}/cancel": "run",
     "post /api/v1/sessions": "run",
     "delete /api/v1/sessions/{session_id}": "run",
+    "post /api/v1/recordings": "run",
+    "post /api/v1/series": "run",
+    "delete /api/v1/series/{series_id}": "run",
     "patch /api/v1/boards/{name}": "operate",
     "post /api/v1/boards/{name}/stop": "operate",
     "post /api/v1/boards/{name}/release": "operate",
@@ -311,7 +314,8 @@ def test_every_route_against_every_scope(still: TestClient) -> None:
     for method, path in operations(still):
         need = NEEDS.get(f"{method} {path}", "read")
         url = path.replace("{name}", "bench") if "/files/" not in path else path.replace("{name}", "a.txt")
-        for parameter in ("task_id", "session_id", "key_id", "model_id"):
+        url = url.replace("{claim_id}", "reservoir")
+        for parameter in ("task_id", "session_id", "key_id", "model_id", "recording_id", "series_id"):
             url = url.replace(f"{{{parameter}}}", NOBODY)
 
         def ask(headers: dict[str, str], method: str = method, url: str = url) -> int:
