@@ -66,14 +66,16 @@ def _job(plan: Plan, seed: int) -> SeedResult:
     assert _done is not None
     assert _stop is not None
     counter, stop = _done, _stop
-    parent, seldom = os.getppid(), Seldom()
+    parent, seldom, over = os.getppid(), Seldom(), False
 
     def advance(steps: int) -> None:
         with counter.get_lock():
             counter.value += steps
 
     def cancelled() -> bool:
-        # the answer may be a fifth of a second old
-        return seldom.due() and (stop.is_set() or os.getppid() != parent)
+        nonlocal over
+        if not over and seldom.due():  # the answer may be a fifth of a second old; once said, it stays
+            over = stop.is_set() or os.getppid() != parent
+        return over
 
     return run_seed(plan, seed, None, Hooks(advance, cancelled))
