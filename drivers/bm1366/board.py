@@ -156,7 +156,8 @@ class Bm1366Board(UartBoard):
         while chain.nonces:
             raw_ns, reply, same_read = chain.nonces.popleft()
             time_ns = self._clock.of_raw(raw_ns)
-            found = self._book.attribute(reply, difficulty, time_ns)
+            possible = core_of_nonce(reply.nonce) < CORES
+            found = self._book.attribute(reply, difficulty, time_ns, possible)
             if found.job < 0:
                 continue  # counted by the book
             flags = found.flags | (NonceFlag.SAME_READ if same_read else 0)

@@ -1,7 +1,8 @@
 """Which job a nonce belongs to: the book of all jobs that may still answer.
 
 A chip names jobs by 16 ids. An id that comes round again while old nonces are under way would give them to the wrong
-job, so every slot remembers its occupant and the one before, and the hash decides between them.
+job, so every slot remembers its occupant and the one before, and evidence decides between them
+(:mod:`drivers.evidence`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from asic_reservoir.board import NonceFlag, Work
 from asic_reservoir.errors import UsageError
 from asic_reservoir.headers import sha256d
+from drivers.evidence import candidates
 from firmware_bridge.bm13xx.bm1366 import NonceReply
 from firmware_bridge.bm13xx.jobs import HeaderJob, next_job_id
 
@@ -30,10 +32,13 @@ class Job:
     number: int
     """Counted from 0."""
     wire: HeaderJob
+    sent_ns: int = 0
+    """On the board's time line, as the next."""
     superseded_ns: int | None = None
     """When the next job was sent, on the board's time line; None while it is the newest."""
     withdrawn: bool = False
-    seen: set[tuple[int, int]] = field(default_factory=set)
+    seen: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Nonce and version of what it gave, with the flags of the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class JobBook:
         self._newest: Job | None = None
         self.count = 0
         self.unattributed = 0
-        """Replies whose id belongs to no job that was sent."""
+        """Replies that no job explains."""
 
     def add(self, wire: HeaderJob, withdraw: bool, now_ns: int) -> Job:
         """Book a job that is about to be sent; gives it its number and id.
@@ -96,7 +101,7 @@ class JobBook:
         numbered = HeaderJob(
             self._last_id, wire.version, wire.previous, wire.root, wire.ntime, wire.nbits, wire.start_nonce
         )
-        job = Job(self.count, numbered)
+        job = Job(self.count, numbered, sent_ns=now_ns)
         if self._newest is not None:
             self._newest.superseded_ns = now_ns
         self._newest = job
@@ -115,26 +120,34 @@ class JobBook:
         self._slots.clear()
         self._last_id, self._newest = 0, None
 
-    def attribute(self, reply: NonceReply, difficulty: int, now_ns: int) -> Attribution:
-        """Job and flags of a reply; ``difficulty`` is the chip's ticket mask."""
+    def attribute(self, reply: NonceReply, difficulty: int, time_ns: int, possible: bool) -> Attribution:
+        """Job and flags of a reply.
+
+        Args:
+            reply: what came.
+            difficulty: the chip's ticket mask.
+            time_ns: when it was complete.
+            possible: whether a core of the chip can have found it.
+        """
         occupants = self._slots.get(reply.job_id, [])
-        if not occupants:
-            self.unattributed += 1
-            return Attribution(-1, 0)
+        key = reply.nonce, reply.version_bits
+        bits = self._zero_bits + difficulty.bit_length() - 1
+        repeated, asked = candidates(occupants, key, time_ns, LATE_NS, bits)
+        if repeated is not None:
+            return self._found(repeated, repeated.seen[key] | NonceFlag.DUPLICATE, repeated is not occupants[0])
         limit = (1 << 256 - self._zero_bits) // difficulty
-        for index, job in enumerate(occupants):
-            if index and now_ns - (job.superseded_ns or now_ns) > LATE_NS:
-                break
+        for job in asked:
             header = job.wire.header(reply.nonce, reply.version_bits)
             if int.from_bytes(sha256d(header), "little") < limit:
-                return self._book(job, reply, int(NonceFlag.VALID), late=index > 0)
-        return self._book(occupants[0], reply, 0, late=False)
+                job.seen[key] = int(NonceFlag.VALID)
+                return self._found(job, int(NonceFlag.VALID), job is not occupants[0])
+        if not asked or not possible:
+            self.unattributed += 1
+            return Attribution(-1, 0)
+        asked[0].seen[key] = 0
+        return self._found(asked[0], 0, late=False)
 
-    def _book(self, job: Job, reply: NonceReply, flags: int, late: bool) -> Attribution:
-        key = reply.nonce, reply.version_bits
-        if key in job.seen:
-            flags |= NonceFlag.DUPLICATE
-        job.seen.add(key)
+    def _found(self, job: Job, flags: int, late: bool) -> Attribution:
         if job.withdrawn or late:
             flags |= NonceFlag.STALE
         if self.one_answer and flags == NonceFlag.VALID:

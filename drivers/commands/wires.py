@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from drivers.wires_job import Job
-    from drivers.wires_row import WireRow
+    from drivers.wires_job import Job, Table
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +40,7 @@ def wires(
     With --board the same for your boards. A board that fails has its reason in its row and gives the exit code; the
     others go on. Ctrl-C leaves every board safe and ends the emulated devices.
     """
-    from drivers.wires_job import jobs_of, run_jobs
+    from drivers.wires_job import jobs_of
 
     work = jobs_of(
         only=only,
@@ -61,14 +58,72 @@ def wires(
             "slots": 1,
         },
     )
-    rows, stopped, failure = _watch(work, jobs, quiet or json, run_jobs)
-    _deliver(rows, out, json)
-    if stopped:
+    table = _drive(work, jobs, quiet)
+    _deliver(table, out, json)
+    if table.stopped:
         raise KeyboardInterrupt
-    if failure is not None:
-        failed = [row.name for row in rows if row.error]
-        raise type(failure)(f"{len(failed)} of {len(rows)} boards failed ({', '.join(failed)}); first: {failure}")
+    if table.failure is not None:
+        failed = [row.name for row in table.rows if row.error]
+        raise type(table.failure)(
+            f"{len(failed)} of {len(table.rows)} boards failed ({', '.join(failed)}); first: {table.failure}"
+        )
 
 
-def _watch(work: list[Job], jobs: int, quiet: bool, run_jobs: object) -> object:
-    raise NotImplementedError
+def _drive(work: list[Job], jobs: int, quiet: bool) -> Table:
+    """Run the jobs with a line of progress each on stderr; Ctrl-C ends them cleanly, twice at once."""
+    import os
+    import signal
+    from types import FrameType
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    from drivers.wires_job import run_jobs
+
+    stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping:  # the guards of the boards make them safe, and the kernel ends the emulated devices
+            os._exit(130)
+        stopping = True
+
+    before = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
+    columns = (TextColumn("{task.fields[row]}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    try:
+        with Progress(*columns, console=Console(stderr=True), disable=quiet) as bars:
+            lines: dict[str, TaskID] = {
+                job.name: bars.add_task("waiting", total=None, start=False, row=job.name) for job in work
+            }
+
+            def progress(name: str, done: int, total: int, text: str) -> None:
+                bars.start_task(lines[name])
+                said = f"stopping: {text}" if stopping else text
+                bars.update(lines[name], completed=done, total=total if done else None, description=said)
+
+            return run_jobs(work, jobs, progress, lambda: stopping)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+def _deliver(table: Table, out: Path | None, json: bool) -> None:
+    from json import dumps
+
+    from asic_reservoir.report.files import write_atomic
+
+    text = dumps({"rows": [row.to_dict() for row in table.rows], "stopped": table.stopped}, indent=1) + "\n"
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "wires.json", text.encode())
+    if json:
+        typer.echo(text, nl=False)
+        return
+    from rich.console import Console
+
+    from drivers.wires_table import COMFORTABLE, render
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=COMFORTABLE)
+    console.print(render(table.rows))

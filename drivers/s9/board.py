@@ -16,6 +16,7 @@ from drivers.s9.shell import Address, BraiinsShell, default_known_hosts
 from drivers.sensors import Sample
 from drivers.stratum_board import StratumBoard
 from firmware_bridge.announcement import Announcement
+from firmware_bridge.bm13xx.bm1387 import CORE_NUMBERS, chip_of_nonce, core_of_nonce
 from firmware_bridge.cgminer.config import PoolSetting
 from firmware_bridge.cgminer.messages import PORT
 from firmware_bridge.http import HttpLink
@@ -24,8 +25,7 @@ from firmware_bridge.tcp import address_towards
 TICKET_MASK = 64
 """Set by Braiins (``config.rs``); that of stock firmware is in no source read. ``mask`` says what the shares show."""
 CHIPS, CHIPS_PER_BOARD, CORES = 189, 63, 114
-_FIRST_HOLE, _SECOND_HALF, _CORES_END = 57, 64, 121
-"""Core numbers in use: 0..56 and 64..120 of a 7-bit field."""
+_CORE_OF = {number: core for core, number in enumerate(CORE_NUMBERS)}
 LIMITS = Limits(Range(200, 900), Range(7950, 9400), chip_temperature_c=110.0, power_w=1900.0)
 """Braiins ``config.rs``; 110 degC is its "dangerous"."""
 NOMINAL = OperatingPoint(frequency_mhz=650.0, voltage_mv=8800.0, difficulty=TICKET_MASK, fan_percent=80.0)
@@ -113,15 +113,9 @@ class S9Board(StratumBoard):
         )
 
     def _place(self, nonce: int) -> tuple[int, int]:
-        """chip = (n >> 2) & 0x3F, core = (n >> 24) & 0x7F (protocols.md 2.2)."""
-        chip, number = nonce >> 2 & 0x3F, nonce >> 24 & 0x7F
-        if number < _FIRST_HOLE:
-            core = number
-        elif _SECOND_HALF <= number < _CORES_END:
-            core = number - _SECOND_HALF + _FIRST_HOLE
-        else:
-            core = -1
-        return (chip if chip < CHIPS_PER_BOARD else -1), core
+        """Cores are counted without the holes in their numbers."""
+        chip = chip_of_nonce(nonce)
+        return (chip if chip < CHIPS_PER_BOARD else -1), _CORE_OF.get(core_of_nonce(nonce), -1)
 
     def _make_safe(self) -> None:
         """The configuration as it was found."""

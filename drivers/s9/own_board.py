@@ -33,7 +33,7 @@ from drivers.s9.works import MIDSTATES, WorkBook, WorkSource
 from drivers.uart_board import Row, UartBoard, UartSettings, scalar
 from firmware_bridge.bitaxe_raw.client import RawControl
 from firmware_bridge.bitaxe_raw.packets import encode_request, i2c_write
-from firmware_bridge.bm13xx.bm1387 import N_CHIPS, chip_of_nonce, core_of_nonce, work_time_s
+from firmware_bridge.bm13xx.bm1387 import CORE_NUMBERS, N_CHIPS, chip_of_nonce, core_of_nonce, work_time_s
 from firmware_bridge.bm13xx.registers import Bm1387Register
 from firmware_bridge.bm13xx.sha256_compiled import midstate
 from firmware_bridge.i2c import I2cBus, LinuxI2c
@@ -213,12 +213,13 @@ class S9Hashboard(UartBoard):
         while chain.nonces:
             raw_ns, reply, same_read = chain.nonces.popleft()
             time_ns = self._clock.of_raw(raw_ns)
-            found = self._book.attribute(reply, difficulty, time_ns)
+            chip, core = chip_of_nonce(reply.nonce), core_of_nonce(reply.nonce)
+            possible = chip < self._n_chips and core in CORE_NUMBERS
+            found = self._book.attribute(reply, difficulty, time_ns, possible)
             if found.job < 0:
                 continue  # counted by the book
-            chip = chip_of_nonce(reply.nonce)
             flags = found.flags | (NonceFlag.SAME_READ if same_read else 0)
-            place = (chip if chip < self._n_chips else -1), core_of_nonce(reply.nonce)
+            place = (chip if chip < self._n_chips else -1), core
             rows.append(Row(time_ns, *place, found.job, reply.nonce, found.version, int(flags)))
         return rows
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from asic_reservoir.board import NonceFlag, Work
 from asic_reservoir.errors import UsageError
 from asic_reservoir.headers import sha256d
+from drivers.evidence import candidates
 from firmware_bridge.bm13xx.bm1387 import WorkReply
 from firmware_bridge.bm13xx.jobs import MidstateJob
 from firmware_bridge.bm13xx.sha256_compiled import midstate
@@ -40,8 +41,10 @@ class SentWork:
     headers: tuple[bytes, ...]
     """The first 76 bytes of the header of every midstate."""
     version_bits: tuple[int, ...]
+    sent_ns: int = 0
     superseded_ns: int | None = None
-    seen: set[tuple[int, int]] = field(default_factory=set)
+    seen: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Midstate and nonce of what it gave, with the flags of the first time."""
 
 
 class WorkSource:
@@ -115,6 +118,7 @@ class WorkBook:
 
     zero_bits: int
     unattributed: int = 0
+    """Replies that no work explains."""
     one_answer: bool = False
     """Single-Word Handshake: the first valid answer ends its job."""
     _slots: dict[int, deque[SentWork]] = field(default_factory=dict)
@@ -126,6 +130,7 @@ class WorkBook:
         if self._newest is not None:
             self._newest.superseded_ns = now_ns
         self._newest = sent
+        sent.sent_ns = now_ns
         slot = self._slots.setdefault(work_id // MIDSTATES, deque(maxlen=_REMEMBERED))
         slot.appendleft(sent)
 
@@ -138,27 +143,35 @@ class WorkBook:
         self._slots.clear()
         self._newest = None
 
-    def attribute(self, reply: WorkReply, difficulty: int, now_ns: int) -> Found:
-        """Job, version bits and flags of a reply; ``difficulty`` is the chips' ticket mask."""
-        slot = self._slots.get(reply.work_id // MIDSTATES)
-        if not slot:
+    def attribute(self, reply: WorkReply, difficulty: int, time_ns: int, possible: bool) -> Found:
+        """Job, version bits and flags of a reply.
+
+        Args:
+            reply: what came.
+            difficulty: the chips' ticket mask.
+            time_ns: when it was complete.
+            possible: whether a chip and a core of the board can have found it.
+        """
+        index = reply.work_id % MIDSTATES
+        key = index, reply.nonce
+        bits = self.zero_bits + difficulty.bit_length() - 1
+        slot = self._slots.get(reply.work_id // MIDSTATES, ())
+        repeated, asked = candidates(tuple(slot), key, time_ns, LATE_NS, bits)
+        if repeated is not None:
+            return self._found(repeated, index, repeated.seen[key] | NonceFlag.DUPLICATE)
+        limit = (1 << 256 - self.zero_bits) // difficulty
+        tail = reply.nonce.to_bytes(4, "little")
+        for sent in asked:
+            if int.from_bytes(sha256d(sent.headers[index] + tail), "little") < limit:
+                sent.seen[key] = int(NonceFlag.VALID)
+                return self._found(sent, index, int(NonceFlag.VALID))
+        if not asked or not possible:
             self.unattributed += 1
             return Found(-1, 0, 0)
-        limit = (1 << 256 - self.zero_bits) // difficulty
-        index = reply.work_id % MIDSTATES
-        tail = reply.nonce.to_bytes(4, "little")
-        for late, sent in enumerate(slot):
-            if late and now_ns - (sent.superseded_ns or now_ns) > LATE_NS:
-                break
-            if int.from_bytes(sha256d(sent.headers[index] + tail), "little") < limit:
-                return self._book(sent, index, reply, int(NonceFlag.VALID))
-        return self._book(slot[0], index, reply, 0)
+        asked[0].seen[key] = 0
+        return self._found(asked[0], index, 0)
 
-    def _book(self, sent: SentWork, index: int, reply: WorkReply, flags: int) -> Found:
-        key = index, reply.nonce
-        if key in sent.seen:
-            flags |= NonceFlag.DUPLICATE
-        sent.seen.add(key)
+    def _found(self, sent: SentWork, index: int, flags: int) -> Found:
         if sent.job < self._withdrawn_below:
             flags |= NonceFlag.STALE
         if self.one_answer and flags == NonceFlag.VALID:

@@ -25,6 +25,8 @@ from firmware_bridge.bm13xx.jobs import MIDSTATE_COUNTS, MidstateJob
 N_CHIPS = 63
 ADDRESS_STEP = 4
 REPLY_SIZE = 7
+CORE_NUMBERS = (*range(57), *range(64, 121))
+"""The 114 cores in their space of 128 numbers."""
 COMMAND_SIZE = {0x41: 5, 0x44: 5, 0x48: 9, 0x54: 5, 0x55: 5, 0x58: 9}
 """Bytes of every command, checksum included, by its first byte."""
 
