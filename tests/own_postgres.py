@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,16 +27,21 @@ def missing() -> str | None:
 
 
 class Server:
-    """A server of our own. What is stored in it is gone with it, and never synced: enough for a process that dies."""
+    """A server of our own. What is stored in it is gone with it, and never synced: enough for a process that dies.
 
-    def __init__(self, listen: str = "") -> None:
+    Args:
+        listen: addresses; empty: its socket only.
+        enter: words before each command, for instance to enter another network.
+    """
+
+    def __init__(self, listen: str = "", enter: Sequence[str] = ()) -> None:
         # the server's user must reach it, so it is no folder of pytest's, which are their owner's only
         self.home = Path("/tmp") / f"asic-postgres-{secrets.token_hex(4)}"
         self.home.mkdir(mode=0o755)
         self.url = f"postgresql://tester@/postgres?host={self.home}"
-        self._user: list[str] = []
+        self._user = list(enter)
         if os.geteuid() == 0:
-            self._user = ["runuser", "-u", "postgres", "--"]
+            self._user += ["runuser", "-u", "postgres", "--"]
             shutil.chown(self.home, "postgres")
         self._control = [*self._user, str(BIN / "pg_ctl"), "-D", str(self.home / "data")]
         self._options = f"-c listen_addresses='{listen}' -c unix_socket_directories={self.home} -c fsync=off"
