@@ -5,6 +5,7 @@ A subclass knows the wires: how to bring the chips up, set them, hand them work,
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,6 +32,7 @@ from asic_reservoir.board import (
 from asic_reservoir.errors import AsicReservoirError, SafetyError, TimeoutExpiredError, UsageError
 from drivers.clock import BoardClock
 from drivers.guard import Guard, Plan
+from drivers.losses import Losses
 from firmware_bridge.clocks import TimeLine, monotonic_raw_ns
 from firmware_bridge.serial_port import LinkError
 
@@ -85,6 +87,9 @@ class UartBoard(ABC):
         self.between_steps = 0
         """Nonces that came while no step was running; they belong to no observation."""
         self.reconnects = 0
+        self._broken_before = 0
+        self._gone_at: float | None = None
+        self._away_s = 0.0
         self.time_line = TimeLine()
         """Clock triples, taken at opening and every few seconds of stepping: they put this board's times on others'."""
         self._connect()
@@ -134,8 +139,12 @@ class UartBoard(ABC):
         """Nonces that were taken in since the last call."""
 
     @abstractmethod
-    def _lost_total(self) -> int:
-        """Replies lost since the board was opened: broken frames, and those that no job explains."""
+    def _broken_total(self) -> int:
+        """Frames that came and could not be read since the wires were opened."""
+
+    @abstractmethod
+    def _unattributed_total(self) -> int:
+        """Replies that no job explains since the board was opened."""
 
     @abstractmethod
     def _traffic_total(self) -> int:
@@ -163,6 +172,17 @@ class UartBoard(ABC):
     def info(self) -> BoardInfo:
         return self._info
 
+    @property
+    def losses(self) -> Losses:
+        """What is known to be lost, and how often and how long the line was away."""
+        return Losses(
+            unattributed=self._unattributed_total(),
+            broken=self._broken_before + (self._broken_total() if self._connected else 0),
+            outages=self.reconnects,
+            away_s=self._away_s,
+            between_steps=self.between_steps,
+        )
+
     def step(self, step: Step) -> Observation:
         """Set the point, hand out the work, and watch.
 
@@ -180,6 +200,9 @@ class UartBoard(ABC):
         if not self._connected:
             self._connect()
             self.reconnects += 1
+            if self._gone_at is not None:
+                self._away_s += time.monotonic() - self._gone_at
+                self._gone_at = None
         try:
             return self._run(step)
         except LinkError:
@@ -237,6 +260,9 @@ class UartBoard(ABC):
 
     def _disconnect(self) -> None:
         """Give the ports back. The guard stays: should this process end now, it waits for the board to come back."""
+        if self._connected:
+            self._broken_before += self._broken_total()
+            self._gone_at = time.monotonic()
         self._connected = False
         self._close_wires()
 
@@ -268,7 +294,7 @@ class UartBoard(ABC):
         if fresh:
             self._start_job(step, withdraw=True, one_answer=handshake)
             self._current_work = key
-        lost_before, traffic_before = self._lost_total(), self._traffic_total()
+        lost_before, traffic_before = self.losses.nonces, self._traffic_total()
         begin = self._clock.now_ns()
         rows, end = self._watch(step, begin, handshake)
         if self._traffic_total() == traffic_before and self._expected(step) >= _SILENT_FROM:
@@ -285,7 +311,7 @@ class UartBoard(ABC):
             nonces=nonces if step.detail is Detail.NONCES else NonceBatch.empty(),
             telemetry=self._telemetry(),
             timestamp_source=TimestampSource.HOST,
-            lost=self._lost_total() - lost_before,
+            lost=self.losses.nonces - lost_before,
         )
         self._index += 1
         return observation

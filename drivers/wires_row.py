@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ PART_S = 20.0
 """Board time of a step of the stretch at the set point: between two of them a run can be stopped."""
 SHORTEST_S, LONGEST_S = 20.0, 1200.0
 """Of that stretch, board time."""
+SETTLE_HOST_S, SHORTEST_HOST_S = 2.0, 5.0
+"""The same in time of this host."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -176,22 +179,28 @@ class Row:
 
 
 def rate_at_set_point(board: Board, nonces: int, progress: Progress, cancelled: Callable[[], bool]) -> Rate:
-    """Count nonces at the nominal operating point until about so many have come."""
+    """Count nonces at the nominal operating point until about so many have come.
+
+    Never for less than :data:`SHORTEST_S` of the board and :data:`SHORTEST_HOST_S` of this host: an emulated device
+    runs faster, and what both processes lag must stay small beside the stretch.
+    """
     info = board.info
     clock = float(np.mean(np.asarray(info.nominal.frequency_mhz, np.float64)))
     wanted = info.nominal.difficulty or 1
     difficulty = wanted if info.ticket_mask_settable else max(wanted, info.ticket_mask)
     expected = info.n_chips * info.chip_rate_hz(clock, difficulty)
     total_s = min(max(nonces / expected, SHORTEST_S), LONGEST_S)
-    parts = max(1, round(total_s / PART_S))
-    point = OperatingPoint(frequency_mhz=info.nominal.frequency_mhz, difficulty=wanted)
-    board.step(Step(point, round(SETTLE_S * 1e9)))
     count, seconds = 0, 0.0
-    for part in range(parts):
-        progress(part, parts, "nonces at the set point")
+    begin = time.monotonic()
+    point = OperatingPoint(frequency_mhz=info.nominal.frequency_mhz, difficulty=wanted)
+    while time.monotonic() - begin < SETTLE_HOST_S:
+        board.step(Step(point, round(SETTLE_S * 1e9)))
+    begin = time.monotonic()
+    while seconds < total_s or time.monotonic() - begin < SHORTEST_HOST_S:
+        progress(round(min(seconds, total_s)), round(total_s), "nonces at the set point")
         if cancelled():
             raise Interrupted
-        seen = board.step(Step(OperatingPoint(), round(total_s / parts * 1e9)))
+        seen = board.step(Step(OperatingPoint(), round(PART_S * 1e9)))
         count += int(seen.counts.valid.sum() + seen.counts.invalid.sum())
         seconds += seen.duration_s
     low, high = poisson_interval(count)

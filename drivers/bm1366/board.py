@@ -169,8 +169,11 @@ class Bm1366Board(UartBoard):
         core = core_of_nonce(reply.nonce)
         return chain.chip_of(address_field_of_nonce(reply.nonce)), core if core < CORES else -1
 
-    def _lost_total(self) -> int:
-        return self._wires()[1].replies.lost_frames + self._book.unattributed
+    def _broken_total(self) -> int:
+        return self._wires()[1].replies.lost_frames
+
+    def _unattributed_total(self) -> int:
+        return self._book.unattributed
 
     def _traffic_total(self) -> int:
         replies = self._wires()[1].replies

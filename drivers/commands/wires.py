@@ -23,7 +23,7 @@ def wires(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Independent draws of input and mask.")] = 3,
     steps: Annotated[int, typer.Option(help="Steps of a draw.")] = 400,
-    step_seconds: Annotated[float, typer.Option(help="Board time of one input step in s.")] = 2.0,
+    step_seconds: Annotated[float, typer.Option(help="Board time of one input step in s.")] = 1.0,
     encoding: Annotated[
         str, typer.Option(help="difficulty, which every path can set; also frequency, voltage, work, auto.")
     ] = "difficulty",

@@ -223,8 +223,11 @@ class S9Hashboard(UartBoard):
             rows.append(Row(time_ns, *place, found.job, reply.nonce, found.version, int(flags)))
         return rows
 
-    def _lost_total(self) -> int:
-        return self._wires()[1].replies.lost_frames + self._book.unattributed
+    def _broken_total(self) -> int:
+        return self._wires()[1].replies.lost_frames
+
+    def _unattributed_total(self) -> int:
+        return self._book.unattributed
 
     def _traffic_total(self) -> int:
         replies = self._wires()[1].replies

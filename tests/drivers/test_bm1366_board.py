@@ -168,7 +168,8 @@ def test_a_cable_pulled_inside_a_frame_and_plugged_in_again(tmp_path: Path) -> N
                 assert time.monotonic() - began < STATED_RECONNECT_S
                 time.sleep(0.1)
         assert time.monotonic() - began < STATED_RECONNECT_S
-        assert board.reconnects >= 1
+        assert board.reconnects == board.losses.outages >= 1
+        assert board.losses.away_s > 0.0
         assert after.index == before.index + 1
         assert after.counts.valid.sum() > 0
         assert set(after.nonces.job.tolist()).isdisjoint(before.nonces.job.tolist())

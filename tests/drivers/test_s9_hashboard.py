@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from asic_reservoir.board import Board, Detail, OperatingPoint, Origin, Step, Work
-from asic_reservoir.errors import AsicReservoirError, LimitError, TimeoutExpiredError, UsageError
+from asic_reservoir.errors import AsicReservoirError, BusyError, LimitError, TimeoutExpiredError, UsageError
 from asic_reservoir.headers import sha256d
 from asic_reservoir.registry import open_board
 from drivers.emulated_search import find_nonce
@@ -161,6 +161,7 @@ def test_wrong_bits_and_repetitions(small: EmulatedHashboard) -> None:
     assert small.faults.corrupted > 10
     assert 0.7 * small.faults.corrupted <= lost <= 1.5 * small.faults.corrupted + 3
     assert duplicate > 0.7 * small.faults.duplicated
+    assert board.losses.nonces >= lost  # those between the steps are in it too
     assert total <= small.sent_nonces
 
 
@@ -247,6 +248,28 @@ def test_a_killed_driver_leaves_the_board_without_power(
         process.wait(timeout=10)
         if process.stdout is not None:
             process.stdout.close()
+
+
+@pytest.mark.slow
+def test_chips_that_fall_silent_are_noticed_and_come_back(small: EmulatedHashboard) -> None:
+    """The board is left without power, and a step after it works again."""
+    with drive(small) as board:
+        board.step(step(0.5))
+        small.faults.silent = True
+        with pytest.raises(TimeoutExpiredError, match="0 of 1 chips answered"):
+            board.step(step(1.0))
+        assert not small.pic.enabled
+        small.faults.silent = False
+        assert board.step(step(1.0)).counts.valid.sum() > 0
+        assert board.losses.outages == 1
+        assert board.losses.away_s > 0.0
+
+
+def test_one_holder_at_a_time(small: EmulatedHashboard) -> None:
+    with drive(small) as board:
+        with pytest.raises(BusyError, match="another process"):
+            drive(small)
+        assert board.step(step(0.5)).counts.valid.sum() > 0
 
 
 @pytest.mark.slow
