@@ -93,8 +93,7 @@ def worker(
         address = None
         if metrics_port is not None:
             metrics = WorkerMetrics(team.boards, settings.folder, teller)
-            shown = f"[{metrics_host}]" if ":" in metrics_host else metrics_host
-            address = f"{shown}:{metrics.serve(metrics_host, metrics_port)}"
+            address = f"{reachable(metrics_host)}:{metrics.serve(metrics_host, metrics_port)}"
         if teller is not None:
             teller.start()
             stack.callback(teller.stop)
@@ -106,3 +105,16 @@ def worker(
         log = structlog.get_logger("worker")
         log.info("started", name=settings.name, boards=names or "all", metrics=address)
         done.wait()
+
+
+def reachable(host: str) -> str:
+    """How others name an address to listen on: the name of this host where it is all of them.
+
+    >>> reachable("127.0.0.1"), reachable("::1")
+    ('127.0.0.1', '[::1]')
+    """
+    import socket
+
+    if host in ("0.0.0.0", "::", ""):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

@@ -1,6 +1,6 @@
 """Writes the Grafana dashboards: ``python deploy/grafana/dashboards.py``. The JSON beside it is what is provisioned.
 
-Two boards: the shelf, and one board. Every expression is run against a real Prometheus by the tests.
+Three dashboards: the shelf, one board, workers and bus. Every expression is run against a real Prometheus by the tests.
 """
 
 from __future__ import annotations
@@ -114,11 +114,56 @@ def board() -> dict[str, Any]:
     return dashboard("asic-reservoir-board", "asic-reservoir: one board", panels, [variable])
 
 
+def workers() -> dict[str, Any]:
+    """What only the workers know, and the bus."""
+    each = "{{board}} ({{origin}})"
+    by = "sum by (board, origin)"
+    rate = "$__rate_interval"
+    attempts = f"sum by (state) (rate(asic_reservoir_worker_attempts_total[{rate}]))"
+    joules = f"{by} (rate(asic_reservoir_worker_energy_joules_total[{rate}]))"
+    busy = f"{by} (rate(asic_reservoir_worker_busy_seconds_total[{rate}]))"
+    failed = f'{by} (rate(asic_reservoir_worker_renewals_total{{outcome="failed"}}[{rate}]))'
+    memory = "asic_reservoir_worker_process_resident_memory_bytes"
+    panels = [
+        panel("Answers", "none", ('up{job="asic-reservoir-workers"}', "{{instance}}"), kind="state-timeline", width=12),
+        panel("Holds the lease", "none", ("asic_reservoir_worker_lease_held", each), kind="state-timeline", width=12),
+        panel("Renewals that failed", "reqps", (failed, each)),
+        panel("Leases taken in 15 min", "none",
+              (f"{by} (increase(asic_reservoir_worker_leases_taken_total[15m]))", each),
+              (f"{by} (increase(asic_reservoir_worker_leases_lost_total[15m]))", "lost: " + each)),
+        panel("Attempts", "reqps", (attempts, "{{state}}")),
+        panel("Busy", "percentunit", (busy, each)),
+        panel("Steps", "reqps", (f"{by} (rate(asic_reservoir_worker_steps_total[{rate}]))", each)),
+        panel("Board time for wall time", "none",
+              (f"{by} (rate(asic_reservoir_worker_board_seconds_total[{rate}]))", each)),
+        panel("Energy of tasks that ended well", "watt", (joules, each)),
+        panel("Nonces of tasks that ended well", "reqps",
+              (f"sum by (verdict) (rate(asic_reservoir_worker_nonces_total[{rate}]))", "{{verdict}}")),
+        panel("Nonces now", "reqps", ("asic_reservoir_worker_board_nonces_per_second", each)),
+        panel("Hottest chip", "celsius", ("asic_reservoir_worker_board_chip_temperature_celsius", each)),
+        panel("Power", "watt", ("asic_reservoir_worker_board_power_watts", each)),
+        panel("Runners that died in 15 min", "none",
+              (f"{by} (increase(asic_reservoir_worker_runner_deaths_total[15m]))", each)),
+        panel("Free disk", "bytes", ("asic_reservoir_worker_free_bytes", "{{instance}}")),
+        panel("Memory", "bytes", (memory, "{{instance}}")),
+        panel("Bus: there", "none", ("asic_reservoir_bus_connected", "{{instance}}"),
+              ("asic_reservoir_bus_configured", "wanted: {{instance}}"), kind="state-timeline"),
+        panel("Bus: said", "reqps",
+              (f"sum by (about) (rate(asic_reservoir_bus_published_total[{rate}]))", "{{about}}")),
+        panel("Bus: waits, and dropped in 15 min", "none", ("asic_reservoir_bus_waiting", "waits: {{instance}}"),
+              ("increase(asic_reservoir_bus_dropped_total[15m])", "dropped: {{instance}}")),
+        panel("Bus: heard of other sites", "reqps",
+              (f"sum by (taken) (rate(asic_reservoir_bus_heard_total[{rate}]))", "taken {{taken}}"),
+              ("asic_reservoir_bus_sites", "sites")),
+    ]  # fmt: skip
+    return dashboard("asic-reservoir-workers", "asic-reservoir: workers and bus", panels, [])
+
+
 def render() -> dict[str, str]:
     """File name and text of every dashboard."""
     return {
         f"{name}.json": json.dumps(content, indent=1, sort_keys=True) + "\n"
-        for name, content in (("shelf", shelf()), ("board", board()))
+        for name, content in (("shelf", shelf()), ("board", board()), ("workers", workers()))
     }
 
 

@@ -10,18 +10,25 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import own_nats
 import promql_parser
 import pytest
+from fault_rig import Program
 
 from api.app import create_app
+from api.bus import BusSettings
 from api.settings import ServiceSettings
 from api.shelf import put_on_shelf
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+WORKER = "asic_reservoir_worker_lease_held"
 
 
 def program(name: str) -> str:
@@ -83,11 +90,19 @@ def test_promtool_accepts_and_tests_the_rules() -> None:
 
 @pytest.fixture
 def service(tmp_path: Path, serve: Any) -> Iterator[str]:
-    """Two twins that have done something."""
-    app = create_app(ServiceSettings(f"sqlite:///{tmp_path}/facts.db", tmp_path))
+    """Two twins that have done something, driven by a worker with metrics of its own, and a bus."""
+    nats = own_nats.Nats(tmp_path / "nats")
+    host, port = nats.start()
+    bus, database = f"nats://{host}:{port}", f"sqlite:///{tmp_path}/facts.db"
+    app = create_app(ServiceSettings(database, tmp_path, workers=False, bus=BusSettings(bus, "here")))
     for name, uri in (("s9", "twin://s9?seed=1"), ("lv06", "twin://lv06?seed=1")):
         put_on_shelf(app.state.service.writer, name, uri)
-    with serve(app) as url:
+    words = ["worker", "--db", database, "--data", str(tmp_path / "worker"), "--metrics-port", "0", "--bus", bus]
+    worker = Program(tmp_path / "worker.log", [*words, "--site", "there"])
+    with serve(app) as url, ExitStack() as stack:
+        stack.callback(nats.kill)
+        stack.callback(worker.end)
+        worker.start()
         with httpx2.Client(base_url=url) as client:
             made = []
             for name in ("s9", "lv06"):
@@ -136,7 +151,8 @@ def test_every_expression_finds_something(prometheus: str, service: str) -> None
         try:
             rules = httpx2.get(f"{prometheus}/api/v1/rules", trust_env=False).json()["data"]["groups"]
             httpx2.get(f"{service}/api/v1/boards")
-            if rules and ask(prometheus, "count_over_time(asic_reservoir_board_held[1m]) > 6"):
+            told = [f"count_over_time({name}[1m]) > 6" for name in ("asic_reservoir_board_held", WORKER)]
+            if rules and all(ask(prometheus, one) for one in told):
                 break
         except httpx2.TransportError:
             pass
