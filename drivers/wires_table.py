@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from drivers.wires_row import WireRow
 
@@ -13,8 +15,8 @@ COMFORTABLE = 120
 """Characters that the table needs; a terminal of fewer folds its words."""
 
 
-def render(rows: Sequence[WireRow]) -> Table:
-    """A few lines a board; the origin stands with the board's name, the reason of a failure in place of the verdict."""
+def render(rows: Sequence[WireRow]) -> Group:
+    """A few lines a board; the origin stands with the board's name, the reasons of failures below the table."""
     table = Table(
         title="NARMA-10 through every driver; intervals of 95 %",
         caption="Rates at the set point before the run; what was lost or came wrong is counted over all steps.",
@@ -45,7 +47,7 @@ def render(rows: Sequence[WireRow]) -> Table:
             "" if rate is None else f"{rate.seen_hz:.4g}\n{rate.low_hz:.4g} … {rate.high_hz:.4g}",
             _score(row.nrmse),
             _score(row.host_nrmse),
-            f"failed: {row.error}" if row.error else row.verdict,
+            "failed" if row.error else row.verdict,
             ""
             if counted is None
             else (
@@ -53,7 +55,8 @@ def render(rows: Sequence[WireRow]) -> Table:
             ),
             style="red" if row.error else None,
         )
-    return table
+    reasons = [Text(f"{row.name} failed: {row.error}", style="red") for row in rows if row.error]
+    return Group(table, *reasons)
 
 
 def _score(interval: tuple[float, float, float] | None) -> str:
