@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from asic_reservoir.errors import DataError, NotFoundError
+from asic_reservoir.errors import DataError, NotFoundError, UsageError
+from asic_reservoir.remote import Server
 
 if TYPE_CHECKING:
     from asic_reservoir.store.events.folder import RunFolder
@@ -29,6 +30,10 @@ Database = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Identifier, its beginning, or the path of a run folder.")]
+_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
+    ("run", "left"), ("created (UTC)", "left"), ("origin", "left"), ("board", "left"), ("nonces", "right"),
+    ("bytes", "right"), ("state", "left"),
+)  # fmt: skip
 DEFAULT_ROOT = Path("asic-reservoir-store")
 
 
@@ -37,10 +42,21 @@ def register(app: typer.Typer) -> None:
 
 
 @store.command("ls")
-def list_runs(root: Root = DEFAULT_ROOT, db: Database = None, as_json: Json = False) -> None:
-    """List the runs of the store, the oldest first."""
+def list_runs(root: Root = DEFAULT_ROOT, db: Database = None, as_json: Json = False, server: Server = None) -> None:
+    """List the runs of the store, the oldest first; with --server those of a service, the newest first."""
     from datetime import UTC, datetime
 
+    if server is not None:
+        from asic_reservoir.client import Client
+
+        with Client(server) as client:
+            runs = list(client.recordings())
+        if as_json:
+            _print_json(runs)
+        for one in runs if not as_json else ():
+            shelf = f"  plays as {one['shelf']}" if one["shelf"] else ""
+            typer.echo(f"{one['id']}  {one['created']}  {one['origin']:9}  {one['state']:9}  {one['board']}{shelf}")
+        return
     with _library(root, db) as library:
         found = library.summaries()
     rows = [
@@ -58,14 +74,60 @@ def list_runs(root: Root = DEFAULT_ROOT, db: Database = None, as_json: Json = Fa
     if as_json:
         _print_json(rows)
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Column, Table
 
-    names = ("run", "created", "origin", "board", "nonces", "bytes", "state")
-    table = Table(*(Column(name, overflow="fold") for name in names))
-    for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
-    Console().print(table)
+    length = _telling([run.run_id for run in found])
+    fixed = ("run", "created (UTC)")
+    table = Table(
+        *(Column(name, overflow="fold", no_wrap=name in fixed, justify=side) for name, side in _COLUMNS),
+        box=SIMPLE_HEAD,
+        padding=0,
+        pad_edge=False,
+    )
+    for run, row in zip(found, rows, strict=True):
+        shown = row | {"run": run.run_id[:length], "created": str(row["created"])[:16].replace("T", " ")}
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in shown.values()))
+    console = Console()
+    # a pipe has no width of its own
+    Console(width=None if console.is_terminal else max(console.width, 120)).print(table)
+
+
+@store.command("record")
+def record_board(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="The board, for instance twin://s9?seed=1.")],
+    seconds: Annotated[
+        float, typer.Option(help="How long, in the board's own time.", min=0.001, max=31_536_000)
+    ] = 60.0,
+    step_seconds: Annotated[float, typer.Option(help="Length of a step.", min=0.001, max=3600)] = 1.0,
+    frequency_mhz: Annotated[float | None, typer.Option(help="Clock; as the board has it if left out.")] = None,
+    voltage_mv: Annotated[float | None, typer.Option(help="Supply; as the board has it if left out.")] = None,
+    difficulty: Annotated[int | None, typer.Option(help="Share filter; as the board has it if left out.")] = None,
+    root: Root = DEFAULT_ROOT,
+    db: Database = None,
+) -> None:
+    """Record every nonce and sample of a board as a new run. Interrupted, it keeps what there is."""
+    from asic_reservoir.board import Detail, OperatingPoint, Step
+    from asic_reservoir.provenance import collect
+    from asic_reservoir.registry import open_board
+
+    settings = {"seconds": seconds, "step_seconds": step_seconds}
+    settings |= {"frequency_mhz": frequency_mhz, "voltage_mv": voltage_mv, "difficulty": difficulty}  # type: ignore[dict-item]
+    step_ns = round(min(step_seconds, seconds) * 1e9)
+    step = Step(OperatingPoint(frequency_mhz, voltage_mv, difficulty), step_ns, detail=Detail.NONCES)
+    with open_board(uri) as board, _library(root, db, create=True) as library:
+        nonces = spent_ns = 0
+        recorder = library.record(board, collect(settings=settings).model_dump(mode="json"))
+        try:
+            with recorder:
+                while spent_ns < round(seconds * 1e9):
+                    observation = recorder.step(step)
+                    spent_ns += observation.end_ns - observation.begin_ns
+                    nonces += len(observation.nonces)
+        finally:
+            origin = recorder.record.origin.value
+            typer.echo(f"{recorder.folder.path}: {nonces:,} nonces in {spent_ns / 1e9:g} s ({origin})")
 
 
 @store.command("verify")
@@ -102,7 +164,10 @@ def verify_run(
     if as_json:
         _print_json(report)
     if damaged:
-        raise DataError(f"{damaged} damages were found; 'store recover' repairs what can be repaired")
+        raise DataError(
+            f"{damaged} damages were found; 'store recover' mends logs and catalogue, "
+            "'store export --partial' saves what is sound"
+        )
 
 
 @store.command("recover")
@@ -159,8 +224,17 @@ def prune_runs(
     db: Database = None,
 ) -> None:
     """Thin or delete what is old or too much; never what a kept result refers to."""
+    import math
+
     from asic_reservoir.store.events.retention import RetentionPolicy
 
+    asked = {"--thin-after-days": thin_after_days, "--delete-after-days": delete_after_days}
+    asked |= {"--max-gigabytes": max_gigabytes}
+    if all(value is None for value in asked.values()):
+        raise UsageError(f"prune: no rule is given, must be at least one of {', '.join(asked)}")
+    for name, value in (asked | {"--summary-seconds": summary_seconds}).items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{name}: {value}, must be a positive number")
     day = 86_400.0
     policy = RetentionPolicy(
         None if thin_after_days is None else thin_after_days * day,
@@ -175,7 +249,9 @@ def prune_runs(
         typer.echo(f"{'would be ' if dry_run else ''}{verb}: {action.folder.path.name}/{action.segment.file}")
     for action in report.held:
         typer.echo(f"held by a kept result: {action.folder.path.name}/{action.segment.file}")
-    for reason in (*report.failed, *busy):
+    for reason in report.failed:
+        typer.echo(f"could not be thinned: {reason}")
+    for reason in busy:
         typer.echo(f"left alone: {reason}")
     typer.echo(f"{'would free' if dry_run else 'freed'} {report.freed_bytes:,} bytes")
     if report.over_bytes:
@@ -189,8 +265,20 @@ def export(
     partial: Annotated[bool, typer.Option("--partial", help="Leave out what is damaged or pruned.")] = False,
     root: Root = DEFAULT_ROOT,
     db: Database = None,
+    server: Server = None,
 ) -> None:
     """Write a run into one file: Parquet and a manifest, readable by any tool."""
+    if server is not None:
+        from asic_reservoir.client import Client
+        from asic_reservoir.remote import only_here
+        from asic_reservoir.report.files import check_folder
+
+        only_here(server, partial=(partial, False))
+        check_folder(target)
+        with Client(server) as client:
+            client.download_recording(run, target.parent).replace(target)
+        typer.echo(f"{target}: {target.stat().st_size:,} bytes")
+        return
     from asic_reservoir.store.transfer import export_run
 
     (folder,) = _folders(run, root, db)
@@ -203,8 +291,18 @@ def take_in(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A file of 'store export', or a CSV of S9 shares.")],
     root: Root = DEFAULT_ROOT,
     db: Database = None,
+    server: Server = None,
+    board: Annotated[
+        str | None, typer.Option(help="With --server: play it under this name, as a board of its shelf.")
+    ] = None,
 ) -> None:
     """Take an exported run or a published CSV into the store. Everything in it is checked first."""
+    if server is not None:
+        from asic_reservoir.client import Client
+
+        with Client(server) as client:
+            typer.echo(client.upload_recording(source, board)["id"])
+        return
     with _library(root, db, create=True) as library:
         typer.echo(library.take_in(source).path)
 
@@ -227,6 +325,11 @@ def _folders(run: str | None, root: Path, db: str | None) -> list[RunFolder]:
         if run is not None:
             return [library.find(run)]
         return [RunFolder(summary.folder) for summary in library.summaries()]
+
+
+def _telling(names: list[str]) -> int:
+    """How many letters tell the names apart; every command takes the beginning of a name."""
+    return next((n for n in range(13, 64) if len({name[:n] for name in names}) == len(names)), 64)
 
 
 def _in_store(folder: RunFolder, root: Path) -> bool:

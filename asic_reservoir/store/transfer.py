@@ -291,10 +291,12 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 def _open_archive(path: Path) -> tuple[zipfile.ZipFile, RunRecord, dict[str, Any]]:
     """An export with its record and its manifest, which holds what :func:`_check_manifest` says."""
+    if not path.exists():
+        raise NotFoundError(f"{path}: no such file")
+    if not path.is_file():  # a device has no end
+        raise DataError(f"{path}: not a file, must be a file of 'store export'")
     try:
         archive = zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise NotFoundError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DataError(f"{path}: {error}, must be a file of 'store export'") from None
     try:
@@ -330,14 +332,23 @@ def _check_manifest(archive: zipfile.ZipFile, manifest: dict[str, Any], source: 
     names = [entry["name"] for entry in manifest["files"]]
     if sorted([*names, MANIFEST]) != sorted(archive.namelist()):
         raise DataError(f"{source}: {MANIFEST} does not list what is in the file")
-    for entry in manifest["files"]:
+    if len(set(names)) < len(names):
+        raise DataError(f"{source}: {MANIFEST} lists a member twice")
+    ends: dict[str, int] = {}
+    for entry in sorted(manifest["files"], key=lambda entry: entry.get("first_row", 0)):
         name, info = entry["name"], archive.getinfo(entry["name"])
         if name != RECORD:
             expected = f"{Kind.of(entry['kind']).word}-{entry['first_row']:012d}-{entry['end_row']:012d}.parquet"
             if name != expected or not 0 <= entry["first_row"] < entry["end_row"]:
                 raise DataError(f"{source}: member {name!r}, must be {expected!r} as {MANIFEST} says")
+            numbers = [entry[key] for key in ("first_row", "end_row", "begin_ns", "end_ns")]
+            if not all(isinstance(number, int) and -(2**63) <= number < 2**63 for number in numbers):
+                raise DataError(f"{source}: member {name!r}: rows and times must be whole numbers of 64 bits")
             if not entry["begin_ns"] <= entry["end_ns"]:
                 raise DataError(f"{source}: member {name!r}: ends before it begins")
+            if entry["first_row"] < ends.get(entry["kind"], 0):
+                raise DataError(f"{source}: member {name!r}: has rows that another member has")
+            ends[entry["kind"]] = entry["end_row"]
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != entry["bytes"]:
             raise DataError(f"{source}: member {name!r}: must be stored as it is, with {entry['bytes']} bytes")
 

@@ -172,3 +172,41 @@ def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         (tmp_path / "locked").mkdir(mode=0o500)
         assert run("ls", store=tmp_path / "locked" / "store")[0] == UsageError.exit_code
+
+
+def test_a_board_is_recorded_at_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is asked for is what is played again; a refused point is kept as a decision; nonsense makes no run."""
+    words = ["record", "twin://s9?seed=1", "--seconds", "0.25", "--step-seconds", "0.1", "--frequency-mhz", "600"]
+    code, out = run(*words, store=tmp_path, capsys=capsys)
+    path = Path(out.partition(": ")[0])
+    assert code == 0
+    assert out.endswith("nonces in 0.3 s (simulated)\n")
+    with open_run(path) as replay:
+        played = list(replay.play())
+    assert [step.duration_ns for step, _ in played] == [100_000_000] * 3
+    assert {step.operating_point.frequency_mhz for step, _ in played} == {600.0}
+    assert f"{sum(len(observation.nonces) for _, observation in played):,} nonces" in out
+    code, out = run("ls", store=tmp_path, capsys=capsys)
+    assert path.name[:13] in out
+    assert run(*words[:-1], "99999", store=tmp_path, capsys=capsys)[0] == 5
+    with Library(tmp_path) as library:
+        assert [summary.rows > 0 for summary in library.summaries()] == [True, False]
+    assert run("record", "twin://nobody", store=tmp_path / "new")[0] == 3
+    assert run("record", "twin://s9", "--seconds", "nan", store=tmp_path / "new")[0] == 2
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--max-gigabytes", "nan"],
+        ["--max-gigabytes", "inf"],
+        ["--thin-after-days", "0"],
+        ["--thin-after-days", "1", "--summary-seconds", "inf"],
+        ["--thin-after-days", "2", "--delete-after-days", "1"],
+    ],
+)
+def test_a_rule_that_is_none_is_refused(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("prune", *words, store=tmp_path)[0] == 2
+    assert capsys.readouterr().err.count("\n") == 1

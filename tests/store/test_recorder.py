@@ -46,7 +46,16 @@ from asic_reservoir.run_report import build_report
 from asic_reservoir.run_settings import RunSettings
 from asic_reservoir.store.documents import board_document, parse_board
 from asic_reservoir.store.errors import DamageError, StoreWriteError
-from asic_reservoir.store.events import Kind, LogOptions, RunFolder, RunReader, sensor_series, verify
+from asic_reservoir.store.events import (
+    EventLog,
+    Kind,
+    LogOptions,
+    RunFolder,
+    RunReader,
+    RunRecord,
+    sensor_series,
+    verify,
+)
 from asic_reservoir.store.player import open_run
 from asic_reservoir.store.recorder import Recorder, SafetyDecision, record
 from asic_reservoir.store.transfer import export_run, import_run
@@ -476,3 +485,20 @@ def test_a_run_and_its_replay_give_the_same_report_to_the_last_digit(tmp_path: P
     export_run(tmp_path / "run", tmp_path / "run.zip")
     with open_board(f"replay://{tmp_path}/run.zip") as replay:
         assert json.dumps(report(replay), sort_keys=True) == json.dumps(first, sort_keys=True)
+
+
+def test_an_export_does_not_show_how_the_run_was_written(tmp_path: Path) -> None:
+    """From a log of many small frames, from many segments, from one: the same bytes, in full row groups."""
+    batch = NonceBatch.concatenate([Bench(seed).step(step).nonces for seed in range(3) for step in steps(40)])
+    record_ = RunRecord.new(Origin.SIMULATED, {})
+    made = []
+    for name, rows in (("log", 1 << 30), ("many", 100), ("one", 1 << 30)):
+        folder = RunFolder.create(tmp_path / name, record_)
+        log = EventLog(folder, LogOptions(segment_rows=rows))
+        for begin in range(0, len(batch), 70):
+            log.append(Kind.NONCES, batch.select(slice(begin, begin + 70)))
+        if name != "log":
+            log.close()
+        made.append(export_run(folder.path, tmp_path / f"{name}.zip").read_bytes())
+        log.close()
+    assert made[0] == made[1] == made[2]

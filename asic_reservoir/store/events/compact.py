@@ -10,7 +10,6 @@ import pyarrow as pa
 from asic_reservoir.store.errors import DamageError
 from asic_reservoir.store.events.catalogue import Catalogue
 from asic_reservoir.store.events.folder import RunFolder
-from asic_reservoir.store.events.kinds import LAYOUTS
 from asic_reservoir.store.events.segment import Segment, SegmentFile, write_segment
 
 TARGET_ROWS = 2_097_152
@@ -42,7 +41,7 @@ def compact(folder: RunFolder, target_rows: int = TARGET_ROWS) -> Compaction:
             first = group[0]
             path = folder.segment_path(first.kind, first.first_row, group[-1].end_row)
             try:
-                tables = _tables(folder, group)
+                tables = (table for segment in group for table in read_whole(folder, segment))
                 newest = max(segment.created_utc_ns for segment in group)  # merging makes nothing younger
                 merged = write_segment(path, first.kind, first.first_row, catalogue.run_id, tables, newest)
             except DamageError as error:
@@ -70,22 +69,6 @@ def _groups(segments: list[Segment], target_rows: int) -> Iterator[list[Segment]
             group.append(segment)
     if len(group) > 1:
         yield group
-
-
-def _tables(folder: RunFolder, group: list[Segment]) -> Iterator[pa.Table]:
-    """The rows of some segments in tables of one row group each."""
-    kind = group[0].kind
-    size = LAYOUTS[kind].row_group
-    held = kind.schema.empty_table()
-    for segment in group:
-        assert segment.file is not None
-        for table in read_whole(folder, segment):
-            held = pa.concat_tables([held, table.cast(kind.schema)])
-            while held.num_rows >= size:
-                yield held.slice(0, size).combine_chunks()
-                held = held.slice(size)
-    if held.num_rows:
-        yield held.combine_chunks()
 
 
 def read_whole(folder: RunFolder, segment: Segment) -> Iterator[pa.Table]:

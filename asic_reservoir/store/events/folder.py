@@ -34,6 +34,7 @@ LOCK = "lock"
 CATALOGUE = "catalogue.db"
 FORMAT = "asic-reservoir run"
 
+_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 _LOG = re.compile(r"(\d{8})\.(open|wal)")
 _ANY_LOG = re.compile(r"(\d{8})\.(open|wal|damaged)")
 _SEGMENT = re.compile(r"([a-z_]+)-(\d{12})-(\d{12})\.parquet")
@@ -76,7 +77,17 @@ class RunRecord:
             version = content["schema_version"]
             if version > SCHEMA_VERSION:
                 raise DataError(f"{source}: schema_version {version}, must be at most {SCHEMA_VERSION}")
-            return cls(**(content | {"origin": Origin(content["origin"])}))
+            record = cls(**(content | {"origin": Origin(content["origin"])}))
+            # it becomes the name of a folder, and it may come from a stranger's file
+            if not _RUN_ID.fullmatch(record.run_id):
+                raise DataError(f"{source}: run_id {record.run_id!r}, must be letters, digits and '-'")
+            if not isinstance(record.created_utc_ns, int) or not 0 <= record.created_utc_ns < 2**63:
+                raise DataError(
+                    f"{source}: created_utc_ns {record.created_utc_ns!r}, must be a number of ns since 1970"
+                )
+            if not isinstance(record.board, dict) or not isinstance(record.provenance, dict):
+                raise DataError(f"{source}: board and provenance must be objects")
+            return record
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{source}: not a record of a run ({type(error).__name__}: {error})") from None
 

@@ -167,7 +167,7 @@ def read_header(data: memoryview, at: int) -> Frame | None:
     if len(head) < HEADER_BYTES or head[:4] != MAGIC:
         return None
     _, kind, schema, rows, length, first_row, begin_ns, end_ns, crc, check = _HEADER.unpack(head)
-    if zlib.crc32(head[:-4]) != check:
+    if zlib.crc32(head[:-4]) != check or first_row + rows >= 2**63:
         return None
     return Frame(
         kind & ~_MORE, schema, rows, first_row, begin_ns, end_ns, at + HEADER_BYTES, length, crc, bool(kind & _MORE)

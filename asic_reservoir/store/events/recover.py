@@ -189,7 +189,10 @@ def adopt(path: Path, kind: Kind, first_row: int, end_row: int, run_id: str) -> 
         raise DamageError(f"{path.name}: {str(error).splitlines()[0]}") from None
     if version > SCHEMA_VERSION:
         raise DamageError(f"{path.name}: schema version {version}, must be at most {SCHEMA_VERSION}")
-    file = SegmentFile(path, path.name, kind, first_row, metadata)
+    try:
+        file = SegmentFile(path, path.name, kind, first_row, metadata)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamageError(f"{path.name}: {str(error).splitlines()[0]}") from None
     try:
         for group in range(file.n_groups):
             file.read(group)

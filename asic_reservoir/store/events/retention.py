@@ -139,7 +139,7 @@ def _act(action: Action, windows: Sequence[Window], policy: RetentionPolicy, rep
             try:
                 new = _thin(action.folder, catalogue, segment, policy.summary_s) if action.verb == "thin" else []
             except DamageError as error:
-                report.failed.append(str(error))
+                report.failed.append(f"{action.folder.path.name}/{error}")
                 return 0
             tombstone = replace(segment, file=None, bytes=0)
             catalogue.replace([segment], [(tombstone, None), *new])

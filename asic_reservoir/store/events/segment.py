@@ -17,6 +17,11 @@ from asic_reservoir.store.errors import DamageError
 from asic_reservoir.store.events.files import replacing, sha256
 from asic_reservoir.store.events.kinds import LAYOUTS, SCHEMA_VERSION, Kind
 
+MAX_GROUP_ROWS = 1 << 20
+"""Rows in a row group that are read; we write an eighth of it."""
+MAX_GROUP_VALUES = 1 << 26
+"""Values in a column of a row group that are read: a list has several a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -91,14 +96,35 @@ def parquet_writer(target: Any, kind: Kind, first_row: int, run_id: str) -> pq.P
 
 
 def write_groups(writer: pq.ParquetWriter, kind: Kind, tables: Iterable[pa.Table]) -> tuple[int, int, int]:
-    """Write tables, at least one row in all; gives the number of rows, the smallest and the largest time."""
+    """Write tables, at least one row in all; gives the number of rows, the smallest and the largest time.
+
+    Row groups are filled whatever the tables are: a thousand frames of a hundred rows make one.
+    """
+    size = LAYOUTS[kind].row_group
     rows, low, high = 0, list[int](), list[int]()
+    held, held_rows = list[pa.Table](), 0
+
+    def write(least: int) -> None:
+        nonlocal held, held_rows
+        whole = pa.concat_tables(held)
+        at = 0
+        while held_rows - at >= least and held_rows > at:
+            writer.write_table(whole.slice(at, size).combine_chunks(), row_group_size=size)
+            at += size
+        held = [whole.slice(at)]
+        held_rows = held[0].num_rows
+
     for table in tables:
-        writer.write_table(table.cast(writer.schema), row_group_size=LAYOUTS[kind].row_group)
         times = table.column("time_ns").combine_chunks().to_numpy()
         low.append(int(times.min()))
         high.append(int(times.max()))
         rows += table.num_rows
+        held.append(table.cast(writer.schema))
+        held_rows += table.num_rows
+        if held_rows >= size:
+            write(size)
+    if held_rows:
+        write(1)
     return rows, min(low), max(high)
 
 
@@ -143,6 +169,7 @@ class SegmentFile:
         self._metadata: Any = metadata
         first = self._open()
         self._metadata = metadata = first.metadata
+        _check_shape(first, kind)
         self._idle: deque[pq.ParquetFile] | None = deque([first])
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.starts = np.cumsum([0] + [group.num_rows for group in groups])
@@ -203,6 +230,29 @@ class SegmentFile:
         return pq.ParquetFile(
             self._source, metadata=self._metadata, page_checksum_verification=True, arrow_extensions_enabled=False
         )
+
+
+def _check_shape(file: pq.ParquetFile, kind: Kind) -> None:
+    """Raises ValueError for columns that are not those of the kind, or for more in a row group than we write.
+
+    A file of a stranger may say so much of so little that reading it would take all memory.
+    """
+    found = file.schema_arrow
+    if [_column(field) for field in found] != [_column(field) for field in kind.schema]:
+        raise ValueError(f"columns {', '.join(map(str, found))}, must be those of {kind.word}")
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        values = max(group.column(i).num_values for i in range(group.num_columns))
+        if not 0 < group.num_rows <= MAX_GROUP_ROWS or values > MAX_GROUP_VALUES:
+            raise ValueError(
+                f"row group {number}: {group.num_rows} rows, {values} values, must be at most {MAX_GROUP_ROWS} rows"
+            )
+
+
+def _column(field: pa.Field) -> tuple[str, str, bool]:
+    """What must agree: Parquet does not keep the name of what is in a list."""
+    kind = f"list of {field.type.value_type}" if pa.types.is_list(field.type) else str(field.type)
+    return field.name, kind, field.nullable
 
 
 def _begin(column: Any) -> int:
