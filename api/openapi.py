@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.openapi_links import add_links
 from api.problems import KINDS, MEDIA_TYPE, Problem
 from asic_reservoir.kinds import task_kinds
 
@@ -43,6 +44,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in methods.values():
             _complete(path, operation)
     _kinds(spec)
+    add_links(spec)
     return spec
 
 

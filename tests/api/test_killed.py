@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_rig import REPEATS, Rig, report, rig, tokens_driven, until
+import sqlalchemy as sa
+from fault_rig import REPEATS, Program, Rig, driven, report, rig, tokens_driven, until
 
 pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
 
@@ -19,6 +20,14 @@ pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
 def answered(at: Rig, before: int) -> bool:
     """Whether a customer who came after the first ``before`` has a task."""
     return any(customer.task is not None for customer in at.customers.told[before:])
+
+
+def holds(at: Rig, worker: Program) -> bool:
+    """Whether this process has the lease: its number is in the holder's name."""
+    assert worker.process is not None
+    with at.engine.connect() as connection:
+        holder = connection.execute(sa.text("SELECT holder FROM leases")).scalar_one()
+    return f"-{worker.process.pid}-" in (holder or "")
 
 
 def test_the_service_is_killed(sqlite_url: str, tmp_path: Path, capsys: Any) -> None:
@@ -45,18 +54,20 @@ def test_the_worker_is_killed_in_the_middle_of_a_task(sqlite_url: str, tmp_path:
     """Another of the same machine waits for its death, and takes over at once."""
     with rig(sqlite_url, tmp_path) as at:
         at.open(at.service())
-        driving, waiting = at.worker(), at.worker()
-        driving.start()
+        workers = [at.worker(), at.worker()]
+        for worker in workers:
+            worker.start()
         at.put(5.0)
         at.drives_anew(0)
-        waiting.start()
         for _ in range(REPEATS):
-            at.put(at.chance.uniform(0.1, 2.0))
+            at.put(at.chance.uniform(1.0, 2.0))
+            commands = len(driven(at.trace))
+            until(lambda commands=commands: len(driven(at.trace)) > commands, "it is in the middle of a task")
             seen = tokens_driven(at.trace)
+            (driving,) = [worker for worker in workers if holds(at, worker)]
             driving.kill()
             driving.start()
             at.drives_anew(seen)
-            driving, waiting = waiting, driving
         leases = at.check()
         assert leases > REPEATS
         report(capsys, "worker killed", times=REPEATS, tasks=len(at.customers.told), leases=leases)
