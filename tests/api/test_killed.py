@@ -78,11 +78,12 @@ def test_the_worker_and_the_service_are_killed_at_once(sqlite_url: str, tmp_path
         service, worker = at.service(), at.worker()
         at.open(service)
         worker.start()
-        for _ in range(REPEATS):
-            seen = tokens_driven(at.trace)
+        for number in range(REPEATS):
             at.put(at.chance.uniform(1.0, 3.0))
             at.put(at.chance.uniform(0.1, 1.0))
-            at.drives_anew(seen)
+            at.drives_anew(number)  # one lease for each start before this
+            commands = len(driven(at.trace))
+            until(lambda commands=commands: len(driven(at.trace)) > commands, "it is in the middle of a task")
             service.kill()
             worker.kill()
             worker.start()
