@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Identifier of the t
 
 def register(app: typer.Typer) -> None:
     tasks = typer.Typer(help="Tasks of a service, on this machine or another.", no_args_is_help=True)
-    for command in (submit, wait, cancel, show):
+    for command in (submit, wait, cancel, show, stream):
         tasks.command()(command)
     tasks.command("list")(list_)
     tasks.command("kinds")(kinds)
@@ -79,6 +80,41 @@ def show(task: TaskId, server: Server = _HERE) -> None:
         typer.echo(json.dumps(client.task(task).raw, indent=1))
 
 
+def stream(
+    board: Annotated[str, typer.Argument(metavar="BOARD", help="Name on the shelf; it is yours meanwhile.")],
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Gives y; without it there are states only.")
+    ] = None,
+    drive: Annotated[
+        str, typer.Option(metavar="JSON", help="How inputs drive the board, where no model says it.")
+    ] = "",
+    states: Annotated[bool, typer.Option("--states", help="Print the states too.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Hold the board for so long at most.")] = 3600.0,
+    server: Server = _HERE,
+) -> None:
+    """Read inputs from stdin, a number a line; print what the board answers, a JSON object a line."""
+    import sys
+
+    from asic_reservoir.client import Client
+
+    params: dict[str, Any] = {"model": model, "states": states} if model else {}
+    if drive:
+        params["drive"] = _object(drive, "--drive")
+    with Client(server) as client:
+        session = client.open_session(board, seconds, "asic-reservoir task stream")
+        try:
+            task = client.submit("stream", board, **params)
+            with client.stream(task.id) as live:
+                for output in live.run(_numbers(sys.stdin)):
+                    shown: dict[str, Any] = {"sequence": output.sequence, "y": output.y}
+                    if states:
+                        shown["states"] = output.states
+                    typer.echo(json.dumps(shown | {"begin_ns": output.begin_ns, "end_ns": output.end_ns}))
+                live.end()
+        finally:
+            client.end_session(session["id"])
+
+
 def list_(
     state: Annotated[str | None, typer.Option(help="Only tasks in this state.")] = None,
     most: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
@@ -112,6 +148,30 @@ def shelf(server: Server = _HERE) -> None:
             holder = (board["lease"] or {}).get("holder") or "nobody"
             words = f"{board['name']:12}  {board['state']:10}  {board['origin']:9}  {board['queue_depth']:5} waiting"
             typer.echo(f"{words}  held by {holder}")
+
+
+def _numbers(lines: Iterable[str]) -> Iterator[float]:
+    """Numbers of lines, empty ones left out. Raises DataError."""
+    from asic_reservoir.errors import DataError
+
+    for number, line in enumerate(lines, start=1):
+        if text := line.strip():
+            try:
+                yield float(text)
+            except ValueError:
+                raise DataError(f"line {number}: {text[:40]!r}, must be a number") from None
+
+
+def _object(text: str, flag: str) -> dict[str, Any]:
+    from asic_reservoir.errors import UsageError
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{flag} {text[:60]!r}: {error}, must be a JSON object") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{flag} {text[:60]!r}: {type(value).__name__}, must be a JSON object")
+    return value
 
 
 def _settings(file: Path | None, pairs: list[str]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asic_reservoir.remote import Server
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -30,6 +32,7 @@ def calibrate(
     nonces: Annotated[int, typer.Option(help="Nonces at every point of an edge.", min=20, max=100_000)] = 250,
     thermal_seconds: Annotated[float, typer.Option(help="Length of warming and of cooling.", min=20, max=7200)] = 300.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live table.")] = False,
+    server: Server = None,
 ) -> None:
     """Find share filter, rate law, voltage reading, clock response, thermal time constant, time stamps and edges.
 
@@ -42,6 +45,13 @@ def calibrate(
     for name in wanted:
         if name not in SECTIONS:
             raise UsageError(f"--sections: {name!r}, must be of {', '.join(SECTIONS)}")
+    if server is not None:
+        from asic_reservoir.remote import board_name, only_here, run_remote
+
+        only_here(server, resume=(resume, False), dry_run=(dry_run, False))
+        params = {"sections": list(wanted), "nonces": nonces, "thermal_seconds": thermal_seconds}
+        run_remote(server, "calibrate", board_name(board, board, ""), params, json_file=out, quiet=quiet)
+        return
     effort = Effort(edge_nonces=nonces, thermal_s=thermal_seconds)
     if dry_run:
         _dry_run(board, effort, wanted)

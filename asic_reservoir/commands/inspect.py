@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asic_reservoir.remote import Server
+
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
@@ -34,6 +36,7 @@ def inspect(
         float,
         typer.Option(help="How long to watch a board that does not end by itself, in its own time.", min=1, max=86_400),
     ] = DEFAULT_SECONDS,
+    server: Server = None,
 ) -> None:
     """Check and describe the nonces of a recording, a run or a board.
 
@@ -54,6 +57,13 @@ def inspect(
 
     if html is not None:
         check_folder(html)
+    if server is not None:
+        from asic_reservoir.remote import board_name, only_here, run_remote
+
+        only_here(server, html=(html, None))
+        place = Path("-") if json_output else None
+        run_remote(server, "inspect", board_name(uri, uri, ""), {"seconds": seconds}, json_file=place)
+        return
     with open_board(uri) as board, Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("watching", total=1.0)
         stream = watch(board, seconds, lambda part: progress.update(task, completed=part))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asic_reservoir.remote import Server
+
 if TYPE_CHECKING:
     from asic_reservoir.executors import Executor
     from asic_reservoir.report.model import ReportData
@@ -55,16 +57,32 @@ def run(
         typer.Option(metavar="HOST:PORT", help="A Ray cluster that is there [default: one on this machine]."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    server: Server = None,
 ) -> None:
     """Run a task on a board with its controls, and say what the silicon contributed.
 
     Exit codes: 0 done, 2 usage, 3 not found, 5 safety, 8 data, 130 interrupted (what was recorded is kept in --out).
     """
     from asic_reservoir.errors import UsageError
+    from asic_reservoir.remote import board_name, only_here, run_remote
     from asic_reservoir.report.files import check_folder
 
     if json_file is not None and str(json_file) != "-":
         check_folder(json_file)
+    names = [name.strip() for name in observables.split(",") if name.strip()]
+    if server is not None:
+        here = {"resume": (resume, False), "workers": (workers, None), "executor": (executor, "processes")}
+        only_here(server, **here, ray_address=(ray_address, None))
+        params = {
+            "seeds": seeds, "first_seed": first_seed, "steps": steps, "step_seconds": step_seconds,
+            "encoding": encoding, "mode": mode, "lags": lags, "slots": slots, "difficulty": difficulty,
+            "observables": names, "preset": preset, "controls": controls, "curve": curve,
+        }  # fmt: skip
+        series = Path(task) if Path(task).suffix else None
+        kind, named = ("series", {}) if series else ("experiment", {"task": task})
+        place = board_name(board, "s9", "twin://s9?seed=1")
+        run_remote(server, kind, place, params | named, out=out, json_file=json_file, series=series, quiet=quiet)
+        return
     if resume and out is None:
         raise UsageError("--resume: needs --out with the folder of the run to go on with")
     if resume and out is not None and not (out / "run.json").exists():
@@ -83,7 +101,7 @@ def run(
         lags=lags,
         slots=slots,
         difficulty=difficulty,
-        observables=tuple(name.strip() for name in observables.split(",") if name.strip()),
+        observables=tuple(names),
         preset=preset,
         controls=controls,
         curve=curve,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from asic_reservoir.remote import Server
 
 if TYPE_CHECKING:
     from asic_reservoir.report.model import ReportData, Table
@@ -105,10 +107,27 @@ def leak(
     ] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
+    server: Server = None,
+    board: Annotated[str, typer.Option(help="With --server: the board whose queue it waits in.")] = "s9",
 ) -> None:
     """Leakage curve: what the state after each of the 128 rounds tells of a hash's fate, with a positive control."""
     import json
 
+    if server is not None:
+        from asic_reservoir.remote import only_here
+
+        only_here(
+            server,
+            zero_bits=(zero_bits, "8,12,16"),
+            score=(score, "linear,bytes"),
+            negative_stride=(negative_stride, 128),
+            workers=(workers, 0),
+            kernel=(kernel, KernelName.AUTO),
+            max_seconds=(max_seconds, 0.0),
+        )
+        params = {"headers": headers, "train_jobs": train_jobs, "control_headers": control_headers, "seed": seed}
+        _elsewhere(server, "tpf-leak", board, params, run, output, quiet)
+        return
     from asic_reservoir.report.files import write_atomic, write_report
     from asic_reservoir.tpf.curve import result_of
     from asic_reservoir.tpf.leak_report import leak_json, leak_report
@@ -212,11 +231,20 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of jobs and models.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
+    server: Server = None,
 ) -> None:
     """Put a filter to work: in a software miner that really aborts, on a recording, or as advice on a board."""
     from asic_reservoir.tpf.policy import FilterPolicy
     from asic_reservoir.tpf.reports import miner_report, recorded_report, windows_report
 
+    if server is not None:
+        from asic_reservoir.remote import board_name, only_here
+
+        only_here(server, jobs=(jobs, 32), _filter=(filter_, DEFAULT_FILTER))
+        params = {"windows": windows, "window_seconds": window_s or None, "plant": plant, "seed": seed}
+        place = board_name(target, "s9", "miner")
+        _elsewhere(server, "tpf-windows", place, params, run or DEFAULT_RUN.with_name("tpf-windows"), output, quiet)
+        return
     progress = _reporter(quiet)
     kind = "miner" if target == "miner" else "recording" if target.startswith("replay://") else "windows"
     folder = run or DEFAULT_RUN.with_name(f"tpf-{kind}")
@@ -264,6 +292,16 @@ def energy(
     from asic_reservoir.tpf.reports import energy_report
 
     _finish(energy_report(k, n, keep, recall, joules_per_th, difficulty), run, output)
+
+
+def _elsewhere(
+    server: str, kind: str, board: str, params: Mapping[str, object], folder: Path, output: Output, quiet: bool
+) -> None:
+    """The same as a task of a service; its report comes into the folder."""
+    from asic_reservoir.remote import run_remote
+
+    place = Path("-") if output is Output.JSON else None
+    run_remote(server, kind, board, dict(params), out=folder, json_file=place, quiet=quiet)
 
 
 def _finish(report: ReportData, folder: Path | None, output: Output) -> None:
