@@ -327,8 +327,9 @@ def _check_manifest(archive: zipfile.ZipFile, manifest: dict[str, Any], source: 
     """Every member is listed once, stored as it is, has its listed size and a name of ours."""
     if manifest["format"] != FORMAT:
         raise DataError(f"{source}: format {manifest['format']!r}, must be {FORMAT!r}")
-    if manifest["schema_version"] > SCHEMA_VERSION:
-        raise DataError(f"{source}: schema_version {manifest['schema_version']}, must be at most {SCHEMA_VERSION}")
+    version = manifest["schema_version"]
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise DataError(f"{source}: schema_version {version!r}, must be 1 to {SCHEMA_VERSION}")
     names = [entry["name"] for entry in manifest["files"]]
     if sorted([*names, MANIFEST]) != sorted(archive.namelist()):
         raise DataError(f"{source}: {MANIFEST} does not list what is in the file")
@@ -344,6 +345,8 @@ def _check_manifest(archive: zipfile.ZipFile, manifest: dict[str, Any], source: 
             numbers = [entry[key] for key in ("first_row", "end_row", "begin_ns", "end_ns")]
             if not all(isinstance(number, int) and -(2**63) <= number < 2**63 for number in numbers):
                 raise DataError(f"{source}: member {name!r}: rows and times must be whole numbers of 64 bits")
+            if not isinstance(entry["sha256"], str):
+                raise DataError(f"{source}: member {name!r}: sha256 {entry['sha256']!r}, must be hexadecimal digits")
             if not entry["begin_ns"] <= entry["end_ns"]:
                 raise DataError(f"{source}: member {name!r}: ends before it begins")
             if entry["first_row"] < ends.get(entry["kind"], 0):

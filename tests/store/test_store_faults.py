@@ -1,4 +1,8 @@
-"""Whatever is killed, filled or damaged: nothing that was acknowledged is lost, and every damage is named."""
+"""Whatever is killed, filled or damaged: nothing that was acknowledged is lost, and every damage is named.
+
+Every fault comes ASIC_RESERVOIR_FAULT_TRIALS times, at another moment or place each time: 100 where that is not set,
+as CI has it. ``ASIC_RESERVOIR_FAULT_TRIALS=1000 pytest tests/store/test_store_faults.py`` looks longer.
+"""
 
 from __future__ import annotations
 
@@ -147,10 +151,25 @@ def test_killed_while_compacting(killer: Victims, tmp_path: Path) -> None:
     assert before > 0, "every kill came too late to hit a compaction"
 
 
-def test_killed_while_migrating(killer: Victims, tmp_path: Path) -> None:
-    folder = tmp_path / "facts"
+def wait_for_the_server(engine: sa.Engine) -> None:
+    """A server of PostgreSQL ends what a killed client had sent, a commit too: wait until it is done with it."""
+    if engine.dialect.name != "postgresql":
+        return
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    deadline = time.monotonic() + 60
+    while True:
+        with engine.connect() as connection:
+            if connection.exec_driver_sql(others).scalar_one() == 0:
+                return
+        assert time.monotonic() < deadline, "the server still works for the client that was killed"
+        time.sleep(0.002)
+
+
+def test_killed_while_migrating(killer: Victims, empty_url: str, tmp_path: Path) -> None:
+    """On both databases: a revision is there whole or not at all, and what was stored stays."""
+    url, folder = empty_url, tmp_path / "facts"
     folder.mkdir()
-    url = f"sqlite:///{folder}/facts.db"
+    (folder / "url").write_text(url)
     upgrade(url)
     downgrade(url, "0001")
     engine = open_engine(url)
@@ -159,6 +178,7 @@ def test_killed_while_migrating(killer: Victims, tmp_path: Path) -> None:
         connection.execute(keys.insert(), row)
     for trial in range(TRIALS):
         killer.kill("migrate", folder, trial, 0.1)  # it does nothing else, so every kill hits a migration
+        wait_for_the_server(engine)
         revision = current(engine)
         assert sa.inspect(engine).has_table("segments") is (revision != "0001")
         with engine.connect() as connection:
@@ -184,7 +204,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, check=False)
     if mounted.returncode:
-        pytest.skip(f"disk full: needs the right to mount a tmpfs ({mounted.stderr.decode().strip()})")
+        missing = f"disk full: needs the right to mount a tmpfs ({mounted.stderr.decode().strip()})"
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
 

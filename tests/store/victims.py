@@ -77,7 +77,7 @@ def migrate(folder: Path, seed: int) -> None:
     """Take a database down and up again for ever."""
     from asic_reservoir.store.facts import downgrade, open_engine, upgrade
 
-    engine = open_engine(f"sqlite:///{folder}/facts.db")
+    engine = open_engine((folder / "url").read_text())
     os.write(os.open(folder.parent / "acks", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), bytes(8))
     while True:
         upgrade(engine)

@@ -75,7 +75,7 @@ class RunRecord:
             if _digest(content) != document["sha256"]:
                 raise DamageError(f"{source}: content does not have the SHA-256 that it carries")
             version = content["schema_version"]
-            if version > SCHEMA_VERSION:
+            if not 1 <= version <= SCHEMA_VERSION:
                 raise DataError(f"{source}: schema_version {version}, must be at most {SCHEMA_VERSION}")
             record = cls(**(content | {"origin": Origin(content["origin"])}))
             # it becomes the name of a folder, and it may come from a stranger's file

@@ -242,6 +242,9 @@ def _check_shape(file: pq.ParquetFile, kind: Kind) -> None:
         raise ValueError(f"columns {', '.join(map(str, found))}, must be those of {kind.word}")
     for number in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(number)
+        times = group.column(0).statistics
+        if times is None or not times.has_min_max:
+            raise ValueError(f"row group {number}: does not say its smallest and largest time")
         values = max(group.column(i).num_values for i in range(group.num_columns))
         if not 0 < group.num_rows <= MAX_GROUP_ROWS or values > MAX_GROUP_VALUES:
             raise ValueError(
