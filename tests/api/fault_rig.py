@@ -211,7 +211,7 @@ class Customers:
     def all_told(self) -> None:
         """Wait until every customer knows how its task ended."""
         try:
-            until(lambda: not any(thread.is_alive() for thread in self._threads), "every customer knows the end")
+            until(lambda: not any(thread.is_alive() for thread in self._threads), "every customer knows the end", 300.0)
         finally:
             self._stop.set()
 

@@ -60,7 +60,8 @@ def test_the_worker_is_killed_in_the_middle_of_a_task(sqlite_url: str, tmp_path:
         at.put(5.0)
         at.drives_anew(0)
         for _ in range(REPEATS):
-            at.put(at.chance.uniform(1.0, 2.0))
+            while sum(not customer.state for customer in at.customers.told) < 2:
+                at.put(at.chance.uniform(1.0, 2.0))
             commands = len(driven(at.trace))
             until(lambda commands=commands: len(driven(at.trace)) > commands, "it is in the middle of a task")
             seen = tokens_driven(at.trace)
@@ -79,8 +80,8 @@ def test_the_worker_and_the_service_are_killed_at_once(sqlite_url: str, tmp_path
         at.open(service)
         worker.start()
         for number in range(REPEATS):
-            at.put(at.chance.uniform(1.0, 3.0))
-            at.put(at.chance.uniform(0.1, 1.0))
+            while sum(not customer.state for customer in at.customers.told) < 2:
+                at.put(at.chance.uniform(0.1, 3.0))
             at.drives_anew(number)  # one lease for each start before this
             commands = len(driven(at.trace))
             until(lambda commands=commands: len(driven(at.trace)) > commands, "it is in the middle of a task")
