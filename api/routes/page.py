@@ -11,7 +11,9 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from api.problems import ProblemError
+from api.routes.claims import claim_documents
 from api.routes.common import service_of
+from api.routes.models import newest_models
 from api.routes.tasks import newest_tasks
 from api.security import Reader
 
@@ -40,13 +42,15 @@ _PAGES.filters["age"] = age
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page; with the shelf and the tasks in it where the asker may see them."""
-    content: dict[str, Any] = {"boards": None, "tasks": None}
+    content: dict[str, Any] = dict.fromkeys(("boards", "tasks", "models", "claims"))
     try:
         key = await request.app.state.gate.who(request)
         if "read" in key.scopes:
             content = {
                 "boards": await service_of(request).views.shelf(),
                 "tasks": await service_of(request).read(lambda c: newest_tasks(c, NEWEST)),
+                "models": await service_of(request).read(lambda c: newest_models(c, NEWEST)),
+                "claims": await service_of(request).read(claim_documents),
             }
     except ProblemError:
         pass  # the page itself asks for a key
@@ -63,6 +67,18 @@ async def shelf_part(request: Request, key: Reader) -> Response:
 async def tasks_part(request: Request, key: Reader) -> Response:
     """The table of tasks."""
     return _html("tasks.html", {"tasks": await service_of(request).read(lambda c: newest_tasks(c, NEWEST))})
+
+
+@router.get("/page/models")
+async def models_part(request: Request, key: Reader) -> Response:
+    """The table of models."""
+    return _html("models.html", {"models": await service_of(request).read(lambda c: newest_models(c, NEWEST))})
+
+
+@router.get("/page/claims")
+async def claims_part(request: Request, key: Reader) -> Response:
+    """The table of claims."""
+    return _html("claims.html", {"claims": await service_of(request).read(claim_documents)})
 
 
 def _html(name: str, content: dict[str, Any]) -> Response:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from api.app import create_app
 from api.keys import create_key
 from api.settings import ServiceSettings
 from api.shelf import put_on_shelf
+from asic_reservoir.client import Client
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 CHROMIUM = os.environ.get("ASIC_RESERVOIR_CHROMIUM", "/usr/bin/chromium")
@@ -120,7 +122,45 @@ def test_a_benchmark_task_shows_its_figures(browser: Any, service: tuple[str, An
     page.wait_for_selector("#task-facts dd", timeout=90_000)
     page.wait_for_selector("#task-plots .u-over")
     assert "report.html" in page.inner_text("#task-files")
+    page.wait_for_selector('#models th:has-text("narma10-lv06")')
     visit.shoot("3-experiment")
+    link = page.locator('#models a[data-fetch="narma10-lv06-1.npz"]')
+    with page.expect_download() as download:
+        link.press("Enter")
+    with np.load(download.value.path(), allow_pickle=False) as file:
+        assert file["weights"].ndim == 1
+    assert visit.wrong == []
+
+
+def test_calibration_claims_and_a_stream_are_seen(browser: Any, service: tuple[str, Any]) -> None:
+    url, _ = service
+    visit = Visit(browser, url)
+    page = visit.page
+    page.wait_for_selector('tr[data-claim="diffusion"][data-standing="not tested"]')
+    page.wait_for_selector('tr[data-board="lv06"][data-state="idle"] td:text-is("never")')
+    with Client(url) as client:
+        client.wait(client.submit("calibrate", "lv06", sections=["mask"]).id)
+        client.wait(client.submit("inspect", "s9", seconds=5.0).id)
+        page.wait_for_selector("#calibration-lv06")
+        page.wait_for_selector('tr[data-claim="heartbeat"]:not([data-standing="not tested"])')
+        assert "simulated" in page.inner_text('tr[data-claim="heartbeat"]')
+        session = client.open_session("lv06", 300)
+        task = client.submit("stream", "lv06", drive={"lags": 2})
+        page.goto(f"{url}/#task={task.id}")
+        page.wait_for_selector("#task-stream:has-text('nobody is connected')")
+        with client.stream(task.id) as stream:
+            stream.step(0.1)
+            page.wait_for_selector("#task-stream:has-text('1 answered, a client is connected')")
+            visit.shoot("7-stream")
+            visit.accessible()
+            stream.end()
+        page.wait_for_selector("#task-stream:has-text('ended')")
+        page.wait_for_selector("#task-facts dd:text-is('ended')")
+        client.end_session(session["id"])
+    page.locator('tr[data-claim="heartbeat"] a').press("Enter")
+    page.wait_for_selector("#task-files a:has-text('inspection.html')")
+    visit.shoot("8-claims")
+    visit.accessible()
     assert visit.wrong == []
 
 

@@ -2,6 +2,8 @@
 // The page works without this script where no key is needed: it then shows the shelf and the tasks, and reloads itself.
 const at = (id) => document.getElementById(id);
 const REFRESH_MS = 2000;
+const SLOW = 5; // models and claims change seldom: every so many refreshes
+let ticks = 0;
 let kinds = [];
 let shown = null; // { id, stop }: the task that is followed
 let stopping = null;
@@ -35,10 +37,11 @@ async function refresh(id) {
   if (focus && at(focus)) at(focus).focus();
 }
 
-async function refreshAll() {
+async function refreshAll(everything = true) {
   if (document.hidden) return;
   try {
-    await Promise.all([refresh("shelf"), refresh("tasks")]);
+    const parts = everything ? ["shelf", "tasks", "models", "claims"] : ["shelf", "tasks"];
+    await Promise.all(parts.map(refresh));
     const boards = [...document.querySelectorAll("[data-board]")].map((row) => row.dataset.board);
     if (boards.join() !== [...at("board").options].map((option) => option.value).join()) {
       at("board").replaceChildren(...boards.map((name) => new Option(name, name)));
@@ -84,6 +87,7 @@ function openFromHash() {
   at("task").hidden = false;
   at("task-title").textContent = `Task …${id.slice(-8)}`;
   for (const part of ["task-facts", "task-plots", "task-files"]) at(part).replaceChildren();
+  at("task-stream").hidden = true;
   at("task-title").focus();
   follow(shown).catch((error) => { if (error.name !== "AbortError") tell(`Task: ${error.message}`, true); });
 }
@@ -124,8 +128,25 @@ function showEvent(event) {
   at("task-cancel").hidden = !["running", "progress", "queued"].includes(event.kind);
 }
 
+async function showStream(mine, base) {
+  while (!mine.stop.signal.aborted) {
+    const stream = await (await ask(`${base}/stream`)).json();
+    if (mine.stop.signal.aborted) return;
+    at("task-stream").hidden = false;
+    at("task-stream").textContent = `Stream: ${stream.next} inputs taken, ${stream.answered} answered, ` +
+      `${stream.connected ? "a client is connected" : "nobody is connected"}` +
+      (stream.ended ? ", ended." : `; safe after ${stream.idle_seconds} s without an input.`);
+    if (!["queued", "running"].includes(stream.state)) return;
+    await new Promise((go) => setTimeout(go, 1000));
+  }
+}
+
 async function showTask(base) {
   const task = await (await ask(base)).json();
+  if (task.kind === "stream" && shown && !shown.streaming) {
+    shown.streaming = true;
+    showStream(shown, base).catch((error) => tell(`Stream: ${error.message}`, true));
+  }
   const place = task.queue_position === null ? "" : `, ${task.queue_position} before it`;
   at("task-state").textContent = `${task.state}${place}${task.error ? `: ${task.error}` : ""}`;
   at("task-cancel").hidden = !["queued", "running"].includes(task.state);
@@ -157,14 +178,21 @@ function fileLink(base, file) {
   const link = document.createElement("a");
   link.textContent = `${file.name} (${Math.ceil(file.bytes / 1024)} kB)`;
   link.href = `${base}/files/${file.name}`;
-  link.addEventListener("click", async (event) => { // a link of its own cannot carry the key
-    if (!sessionStorage.getItem("key")) return;
-    event.preventDefault();
-    const url = URL.createObjectURL(await (await ask(link.href)).blob());
-    Object.assign(document.createElement("a"), { href: url, download: file.name }).click();
-    URL.revokeObjectURL(url);
-  });
+  link.dataset.fetch = file.name;
   return link;
+}
+
+async function fetchFile(event) { // a link of its own cannot carry the key
+  const link = event.target.closest("a[data-fetch]");
+  if (!link || !sessionStorage.getItem("key")) return;
+  event.preventDefault();
+  try {
+    const url = URL.createObjectURL(await (await ask(link.href)).blob());
+    Object.assign(document.createElement("a"), { href: url, download: link.dataset.fetch }).click();
+    URL.revokeObjectURL(url);
+  } catch (error) {
+    tell(`Not fetched: ${error.message}`, true);
+  }
 }
 
 // -- plots ---------------------------------------------------------------------------------------------------------
@@ -290,4 +318,5 @@ at("task-cancel").addEventListener("click", async () => {
 });
 addEventListener("hashchange", openFromHash);
 useKey().then(openFromHash);
-setInterval(refreshAll, REFRESH_MS);
+addEventListener("click", fetchFile);
+setInterval(() => refreshAll(++ticks % SLOW === 0), REFRESH_MS);
