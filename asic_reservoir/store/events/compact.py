@@ -13,7 +13,8 @@ from asic_reservoir.store.events.folder import RunFolder
 from asic_reservoir.store.events.segment import Segment, SegmentFile, write_segment
 
 TARGET_ROWS = 2_097_152
-"""A segment with half of it or more is left alone."""
+TARGET_BYTES = 1 << 26
+"""A segment with half of one of them or more is left alone."""
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Compaction:
     """What could not be merged, and why: a damage stays where it is, it is not copied."""
 
 
-def compact(folder: RunFolder, target_rows: int = TARGET_ROWS) -> Compaction:
+def compact(folder: RunFolder, target_rows: int = TARGET_ROWS, target_bytes: int = TARGET_BYTES) -> Compaction:
     """Merge neighbours. The caller holds the lock of the folder and has recovered it.
 
     The new file is whole and durable before one catalogue transaction puts it in the place of the old ones; they are
@@ -37,7 +38,7 @@ def compact(folder: RunFolder, target_rows: int = TARGET_ROWS) -> Compaction:
     """
     report = Compaction()
     with Catalogue(folder.catalogue_path, folder.record().run_id) as catalogue:
-        for group in _groups(catalogue.segments(), target_rows):
+        for group in _groups(catalogue.segments(), target_rows, target_bytes):
             first = group[0]
             path = folder.segment_path(first.kind, first.first_row, group[-1].end_row)
             try:
@@ -55,13 +56,15 @@ def compact(folder: RunFolder, target_rows: int = TARGET_ROWS) -> Compaction:
     return report
 
 
-def _groups(segments: list[Segment], target_rows: int) -> Iterator[list[Segment]]:
-    """Neighbours of one kind, without a gap, that together make about ``target_rows``."""
+def _groups(segments: list[Segment], target_rows: int, target_bytes: int) -> Iterator[list[Segment]]:
+    """Neighbours of one kind, without a gap, that together make about ``target_rows``, or ``target_bytes``."""
     group: list[Segment] = []
     for segment in segments:
-        small = segment.file is not None and segment.rows * 2 < target_rows and not segment.kind.is_summary
+        small = segment.file is not None and not segment.kind.is_summary
+        small = small and segment.rows * 2 < target_rows and segment.bytes * 2 < target_bytes
         follows = group and group[-1].kind is segment.kind and group[-1].end_row == segment.first_row
-        if group and not (small and follows and sum(s.rows for s in group) < target_rows):
+        room = sum(s.rows for s in group) < target_rows and sum(s.bytes for s in group) < target_bytes
+        if group and not (small and follows and room):
             if len(group) > 1:
                 yield group
             group = []

@@ -147,13 +147,28 @@ class RunReader:
         self, kind: Kind, begin_ns: int | None = None, end_ns: int | None = None, *, partial: bool = False
     ) -> pa.Table:
         """The rows of any kind in a window, as an Arrow table with the columns of that kind."""
+        tables = list(self.tables(kind, begin_ns, end_ns, partial=partial))
+        return pa.concat_tables(tables) if tables else kind.schema.empty_table()
+
+    def tables(
+        self,
+        kind: Kind,
+        begin_ns: int | None = None,
+        end_ns: int | None = None,
+        names: tuple[str, ...] | None = None,
+        *,
+        partial: bool = False,
+    ) -> Iterator[pa.Table]:
+        """The same in blocks of a row group, with the columns that are named: memory stays flat."""
         begin, end = _window(begin_ns, end_ns)
         if not partial:
             self._refuse_gaps(kind, begin, end)
-        tables = []
-        for part in self.view.parts(kind, begin, end):
+        wanted = names or tuple(kind.schema.names)
+        needed = tuple(dict.fromkeys(("time_ns", *wanted)))
+        schema = pa.schema([kind.schema.field(name) for name in wanted])
+        for part in self.view.parts(kind, begin, end, look=partial):
             try:
-                table = part.load(None)
+                table = part.load(needed)
             except DamageError:
                 if not partial:
                     raise
@@ -161,8 +176,7 @@ class RunReader:
             if part.low < begin or part.high >= end:
                 times = table.column("time_ns").to_numpy()
                 table = table.filter(pa.array((times >= begin) & (times < end)))
-            tables.append(table.cast(kind.schema))
-        return pa.concat_tables(tables) if tables else kind.schema.empty_table()
+            yield table.select(list(wanted)).cast(schema)
 
     def rows(self, kind: Kind, first_row: int = 0) -> Iterator[tuple[int, pa.Table]]:
         """Rows by number, from ``first_row`` to the end, in blocks: number of the first row, and the rows.

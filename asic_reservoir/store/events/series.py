@@ -1,10 +1,29 @@
-"""Series for plots: a window of any length in as many points as a screen has."""
+"""Series for plots: a window of any length in as many points as a screen has.
+
+>>> import tempfile
+>>> from pathlib import Path
+>>> from asic_reservoir.board import NonceBatch, Origin
+>>> from asic_reservoir.store.events import EventLog, RunFolder, RunRecord
+>>> folder = tempfile.TemporaryDirectory()
+>>> run = RunFolder.create(Path(folder.name) / "run", RunRecord.new(Origin.SIMULATED, {}))
+>>> with EventLog(run) as log:
+...     log.append(Kind.NONCES, NonceBatch.from_columns(time_ns=[5, 10, 12, 29], chip=[0, 1, 1, 1], flags=[1, 1, 0, 1]))
+0
+>>> with RunReader(run.path) as reader:
+...     series = count_series(reader, 0, 30, bins=3)
+...     series.edges_ns.tolist(), series.valid.tolist(), series.invalid.tolist()
+...     count_series(reader, 0, 30, bins=3, chip=1).valid.tolist()
+([0, 10, 20, 30], [1, 1, 1], [0, 1, 0])
+[0, 1, 1]
+>>> folder.cleanup()
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from asic_reservoir.errors import DataError, UsageError
@@ -14,6 +33,8 @@ from asic_reservoir.store.events.reader import RunReader, Where
 
 MAX_BINS = 100_000
 _COUNTS = ("valid", "invalid", "duplicate", "stale")
+_SINGLE = ("power_w", "fan_rpm")
+"""Sensors that a board has one of; the others come as a list with a reading for each."""
 _SENSORS = ("chip_temperature_c", "board_temperature_c", "voltage_mv", "power_w", "fan_rpm")
 
 
@@ -24,6 +45,7 @@ class CountSeries:
     edges_ns: NDArray[np.int64]
     """Shape (n + 1,)."""
     valid: NDArray[np.int64]
+    """Shape (n,), as all that follow."""
     invalid: NDArray[np.int64]
     duplicate: NDArray[np.int64]
     stale: NDArray[np.int64]
@@ -38,6 +60,7 @@ class SensorSeries:
     edges_ns: NDArray[np.int64]
     """Shape (n + 1,)."""
     low: NDArray[np.float64]
+    """Shape (n,), in the unit of the sensor, as all that follow."""
     mean: NDArray[np.float64]
     high: NDArray[np.float64]
 
@@ -45,7 +68,15 @@ class SensorSeries:
 def count_series(reader: RunReader, begin_ns: int, end_ns: int, bins: int, chip: int | None = None) -> CountSeries:
     """Counts of a window, of one chip or of all. Reads in blocks: memory does not grow with the window.
 
-    Damaged rows are left out; :meth:`RunReader.missing` names them.
+    Damaged rows are left out; :meth:`RunReader.missing` names them. Thinned nonces count with their summaries. A
+    nonce that is a duplicate counts as that only, one that is stale as that only, whether valid or not.
+
+    Args:
+        reader: of the run.
+        begin_ns: of the window, on the time line of the board.
+        end_ns: one past it.
+        bins: intervals of the window, at most 100,000.
+        chip: of which chip; without it of all.
 
     Raises:
         UsageError: no window, or too many intervals.
@@ -81,6 +112,16 @@ def sensor_series(
 ) -> SensorSeries:
     """Smallest, mean and largest reading in each interval; of one of several sensors, or of all together.
 
+    Reads in blocks, as :func:`count_series`; damaged samples are left out.
+
+    Args:
+        reader: of the run.
+        sensor: ``chip_temperature_c``, ``board_temperature_c``, ``voltage_mv``, ``power_w`` or ``fan_rpm``.
+        begin_ns: of the window, on the time line of the board.
+        end_ns: one past it.
+        bins: intervals of the window, at most 100,000.
+        index: which of several sensors, from 0; without it all of them count.
+
     Raises:
         UsageError: no such sensor, no window, or too many intervals.
         DataError: there is no sensor of that index.
@@ -88,31 +129,35 @@ def sensor_series(
     if sensor not in _SENSORS:
         raise UsageError(f"sensor {sensor!r}: unknown, must be one of {', '.join(_SENSORS)}")
     edges = _edges(begin_ns, end_ns, bins)
-    table = reader.table(Kind.TELEMETRY, begin_ns, end_ns, partial=True)
-    times = table.column("time_ns").to_numpy()
-    column = table.column(sensor).combine_chunks()
-    if sensor in ("power_w", "fan_rpm"):
-        values = column.to_numpy().reshape(len(times), 1)
-    else:
-        flat = column.flatten().to_numpy()
-        values = flat.reshape(len(times), flat.size // max(1, len(times)))
-    if index is not None:
-        if not 0 <= index < values.shape[1]:
-            raise DataError(f"sensor {sensor} {index}: not recorded, must be below {values.shape[1]}")
-        values = values[:, index : index + 1]
-    where = np.repeat(_bins(edges, times), values.shape[1])
-    readings = values.ravel()
-    known = ~np.isnan(readings)
-    where, readings = where[known], readings[known]
     low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
-    np.minimum.at(low, where, readings)
-    np.maximum.at(high, where, readings)
-    number = np.bincount(where, minlength=bins)
-    total = np.bincount(where, readings, bins)
+    number, total = np.zeros(bins, np.int64), np.zeros(bins)
+    for table in reader.tables(Kind.TELEMETRY, begin_ns, end_ns, ("time_ns", sensor), partial=True):
+        where, readings = _readings(table, sensor, index, edges)
+        np.minimum.at(low, where, readings)
+        np.maximum.at(high, where, readings)
+        number += np.bincount(where, minlength=bins)
+        total += np.bincount(where, readings, bins)
     empty = number == 0
     low[empty] = high[empty] = np.nan
     mean = np.divide(total, number, out=np.full(bins, np.nan), where=~empty)
     return SensorSeries(edges, low, mean, high)
+
+
+def _readings(
+    table: pa.Table, sensor: str, index: int | None, edges: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Interval and value of every reading that is one, both of shape (k,)."""
+    times = table.column("time_ns").to_numpy()
+    column = table.column(sensor).combine_chunks()
+    flat = column if sensor in _SINGLE else column.flatten()
+    values = flat.to_numpy(zero_copy_only=False).reshape(len(times), len(flat) // max(1, len(times)))
+    if index is not None:
+        if len(times) and not 0 <= index < values.shape[1]:
+            raise DataError(f"sensor {sensor} {index}: not recorded, must be below {values.shape[1]}")
+        values = values[:, index : index + 1]
+    where, readings = np.repeat(_bins(edges, times), values.shape[1]), values.ravel()
+    known = ~np.isnan(readings)
+    return where[known], readings[known]
 
 
 def _edges(begin_ns: int, end_ns: int, bins: int) -> NDArray[np.int64]:
