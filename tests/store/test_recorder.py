@@ -315,16 +315,23 @@ def test_the_export_is_read_by_others(bench_run: tuple[Path, list[Step], list[Ob
         manifest = json.loads(archive.read("manifest.json"))
     (nonces,) = (tmp_path / "out").glob("nonces-*.parquet")
     expected = NonceBatch.concatenate([observation.nonces for observation in observed])
+    sums = {name: int(column.astype(object).sum()) for name, column in expected.columns()}
+    rows = {entry["name"]: entry["end_row"] - entry["first_row"] for entry in manifest["files"] if "kind" in entry}
     for program in (
-        "import pandas as p; t = p.read_parquet(f)",
-        "import polars as p; t = p.read_parquet(f)",
-        "import duckdb as p; t = p.sql(f\"select * from '{f}'\").df()",
+        "import pandas; read = pandas.read_parquet",
+        "import polars; read = lambda f: polars.read_parquet(f).to_pandas()",
+        "import duckdb; read = lambda f: duckdb.sql(f\"select * from '{f}'\").df()",
     ):
-        check = f"f = {str(nonces)!r}; {program}; print(len(t), sum(int(x) for x in t['nonce']))"
-        answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False, timeout=60)
-        if "No module named" in answer.stderr:
-            continue
-        assert answer.stdout.split() == [str(len(expected)), str(int(expected.nonce.astype(np.uint64).sum()))]
+        check = f"""{program}
+import glob, json, os
+t = read({str(nonces)!r})
+files = glob.glob({str(tmp_path / "out" / "*.parquet")!r})
+sums = {{name: int(t[name].astype(object).sum()) for name in t}}
+print(json.dumps([sums, {{os.path.basename(f): len(read(f)) for f in files}}]))
+"""
+        answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False, timeout=120)
+        assert answer.returncode == 0, answer.stderr
+        assert json.loads(answer.stdout) == [sums, rows], program
     assert {entry["name"].split("-")[0] for entry in manifest["files"]} == {
         "run.json", "nonces", "telemetry", "steps", "operating_points", "clock",
     }  # fmt: skip
