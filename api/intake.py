@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,8 +29,18 @@ ARRIVE_S = 900.0
 """An upload must have arrived after so long."""
 READ_S = {"series": 120.0, "recording": 900.0}
 """And be read after so long."""
+STALE_S = 86_400.0
 SPARE_BYTES = 256 << 20
 """Left free on the disk."""
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a service that was killed left behind: nothing in use is so old."""
+    old = time.time() - STALE_S
+    for path in folder.glob("*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < old:
+                path.unlink()
 
 
 class Intake:
@@ -38,6 +49,7 @@ class Intake:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._busy = 0
+        sweep(folder)
 
     @asynccontextmanager
     async def receive(self, request: Request, suffix: str) -> AsyncIterator[Path]:

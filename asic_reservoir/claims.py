@@ -79,8 +79,8 @@ CATALOGUE: tuple[PublishedClaim, ...] = (
         "Arrivals of nonces are not those of independent events",
         "non-Poissonian arrivals; a rhythm of 2.4 Hz, withdrawn to a hypothesis",
         BOTH,
-        "Gaps between arrivals against an exponential of unknown rate; control: as many independent arrivals at the "
-        "same grain of time, through the same test",
+        "Gaps between arrivals against an exponential of unknown rate; control: as many independent arrivals "
+        "through the same test",
         "inspect",
         {"seconds": 60.0},
     ),

@@ -12,10 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import schemas
+from api.keys import note
 from api.problems import ProblemError
 from api.routes.common import Cursor, Limit, json_response, page_response, service_of
-from api.security import Reader
-from asic_reservoir.store.facts import models, results
+from api.security import Reader, Runner
+from asic_reservoir.store.facts import models, results, tasks
 from asic_reservoir.trained import TrainedReadout
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -110,6 +111,31 @@ async def get_content(
         text = json.dumps(TrainedReadout.from_npz(content).to_json(), allow_nan=False)
         return Response(text, headers=headers, media_type="application/json")
     return Response(content, headers=headers, media_type="application/octet-stream")
+
+
+@router.delete("/{model_id}", status_code=204, response_class=Response, responses={404: {}})
+async def delete_model(model_id: ModelId, request: Request, key: Runner) -> Response:
+    """Delete a readout. That of a task of yours; with the scope `operate`, everybody's.
+
+    A model holds its task and result against retention; without it they may go when their time is over.
+    """
+
+    def write(connection: sa.Connection) -> None:
+        row = connection.execute(
+            sa.select(models.c.name, models.c.version, tasks.c.owner)
+            .outerjoin(results, results.c.id == models.c.result_id)
+            .outerjoin(tasks, tasks.c.id == results.c.task_id)
+            .where(models.c.id == model_id)
+        ).one_or_none()
+        if row is None:
+            raise ProblemError("not-found", f"model {model_id}: unknown")
+        if row.owner != key.id and "operate" not in key.scopes:
+            raise ProblemError("no-right", f"model {model_id} is another's; that needs the scope 'operate'")
+        connection.execute(models.delete().where(models.c.id == model_id))
+        note(connection, key.id, "model-deleted", model_id, {"name": row.name, "version": row.version})
+
+    await service_of(request).write(write)
+    return Response(status_code=204)
 
 
 @router.post("/{model_id}/predict", response_model=schemas.Prediction, responses={404: {}})

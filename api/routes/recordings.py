@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from api import schemas
-from api.intake import Intake
+from api.intake import Intake, sweep
 from api.keys import note
 from api.problems import ProblemError
 from api.routes.common import Cursor, Limit, json_response, page_response, service_of
@@ -151,6 +151,7 @@ async def get_file(recording_id: RecordingId, request: Request, key: Reader) -> 
         raise ProblemError("not-ready", f"recording {recording_id}: lies on {row.host}, not on {socket.gethostname()}")
     outgoing = service.settings.data / "outgoing"
     outgoing.mkdir(parents=True, exist_ok=True)
+    sweep(outgoing)
     target = outgoing / f"{new_id()}.zip"
     await run_in_threadpool(export_run, folder, target)
     return FileResponse(

@@ -105,7 +105,11 @@ def test_the_model_scores_on_the_board_what_the_report_says(client: Client, run_
 def test_versions_of_a_name_are_counted(client: Client, run_of_narma: Result) -> None:
     for _ in range(2):
         client.wait(client.submit("experiment", "bench", task="narma10", model_name="mine", **SMALL).id)
-    assert [model.version for model in client.models("mine-bench")] == [2, 1]
+    newest, first = client.models("mine-bench")
+    assert (newest.version, first.version) == (2, 1)
+    assert client._http.delete(f"/api/v1/models/{first.id}").status_code == 204
+    assert client._http.delete(f"/api/v1/models/{first.id}").status_code == 404
+    assert [model.id for model in client.models("mine-bench")] == [newest.id]
 
 
 def test_claims_need_a_control(client: Client, run_of_narma: Result) -> None:

@@ -288,6 +288,7 @@ NEEDS = {
     "post /api/v1/tasks/{task_id}/cancel": "run",
     "post /api/v1/sessions": "run",
     "delete /api/v1/sessions/{session_id}": "run",
+    "delete /api/v1/models/{model_id}": "run",
     "post /api/v1/recordings": "run",
     "post /api/v1/series": "run",
     "delete /api/v1/series/{series_id}": "run",
