@@ -321,6 +321,10 @@ class BoardInfo:
     nominal: OperatingPoint
     """Operating point at which the board is opened."""
     firmware: str = ""
+    voltage_settable: bool = True
+    """Whether this path can set the supply at all."""
+    findings: tuple[str, ...] = ()
+    """Known troubles that the board was found in when it was opened, by name: ``overheat-fallback``."""
     physical: dict[str, str] = field(default_factory=dict)
     """Further facts for people: path, serial number, seed."""
 

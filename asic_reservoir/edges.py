@@ -101,6 +101,8 @@ def find_edges(board: Board, reach: float) -> EdgeMap:
     # the edge that leaves equal room, in ln f, below the upper limit
     wanted_mhz = max(high * np.exp(-reach), np.sqrt(low * high))
     lowest_mv, highest_mv = limits.voltage_mv.low, min(nominal_mv, limits.voltage_mv.high)
+    if not info.voltage_settable:
+        lowest_mv = highest_mv
     if board_error(wanted_mhz, lowest_mv) > 0.5:
         for _ in range(BISECTIONS):
             middle = 0.5 * (lowest_mv + highest_mv)

@@ -15,6 +15,11 @@ Every message names the thing, its value and what would be right, in one line::
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asic_reservoir.board import BoardInfo
+
 
 class AsicReservoirError(Exception):
     """Base of every error of this distribution."""
@@ -47,9 +52,17 @@ class BusyError(AsicReservoirError):
 
 
 class SafetyError(AsicReservoirError):
-    """The board left its safe region, or a write was refused to keep it there."""
+    """The board left its safe region, or a write was refused to keep it there.
+
+    ``finding`` names a known trouble (``overheat-fallback``, ``voltage-ignored``) for the record of a calibration;
+    ``info`` is the board's :class:`~asic_reservoir.board.BoardInfo` where it could not even be opened.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, finding: str = "", info: BoardInfo | None = None) -> None:
+        super().__init__(message)
+        self.finding, self.info = finding, info
 
 
 class TimeoutExpiredError(AsicReservoirError):

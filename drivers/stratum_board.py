@@ -241,7 +241,10 @@ class StratumBoard(StratumWork):
         nonces = batch_of(rows)
         counts = ChipCounts.of(nonces, self._info.n_counters)
         if before.hardware_errors is not None and after.hardware_errors is not None:
-            counts.invalid[0] += max(0, after.hardware_errors - before.hardware_errors)
+            # the readings lie around the step, not at its ends: what came outside of it belongs to none
+            between_s = max(after.time_ns - before.time_ns, end - begin)
+            more = max(0, after.hardware_errors - before.hardware_errors)
+            counts.invalid[0] += round(more * (end - begin) / between_s)
         return Observation(
             origin=self._info.origin,
             board=self._info.uri,

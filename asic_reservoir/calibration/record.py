@@ -125,6 +125,8 @@ class Calibration(_Part):
     timestamps: TimestampResult | None = None
     findings: list[str] = Field(default_factory=list)
     """Named troubles: ``overheat-fallback``, ``voltage-ignored``, ``mask-stricter-than-asked``, ``stopped: …``."""
+    cannot: dict[str, str] = Field(default_factory=dict)
+    """Quantities that the path to this board cannot give, and why."""
 
     def edge_mhz(self, voltage_mv: float) -> float | None:
         """The edge at a voltage, by a straight line between those measured; None outside of them."""

@@ -191,5 +191,6 @@ class Sensors:
         if not math.isnan(measured) and abs(measured / set_mv - 1.0) > READ_BACK_TOLERANCE:
             raise SafetyError(
                 f"core voltage: {measured:.0f} mV measured, must be within 5 % of {set_mv:.0f} mV; "
-                "the board ignores its voltage setting"
+                "the board ignores its voltage setting",
+                finding="voltage-ignored",
             )

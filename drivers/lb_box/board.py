@@ -237,6 +237,7 @@ def open_lb_box(uri: BoardUri) -> LbBoxBoard:
             limits=LIMITS,
             nominal=NOMINAL,
             firmware="intminer",
+            voltage_settable=False,
         )
         return LbBoxBoard(
             link,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from asic_reservoir.board import (
     BoardInfo,
@@ -96,7 +97,10 @@ class Lv06Board(StratumBoard):
         if not found.overheated:
             return
         if not clear:
-            raise SafetyError(f"board {self._info.uri}: {overheat_text(found)}")
+            raise SafetyError(
+                f"board {self._info.uri}: {overheat_text(found)}", finding="overheat-fallback", info=self._info
+            )
+        self._info = replace(self._info, findings=("overheat-fallback",))
         settings: dict[str, Setting] = {"frequency": 485, "coreVoltage": 1200}
         if self.generation is Generation.LIVE:
             settings = {"overheat_mode": 0, "frequency": 485.0, "coreVoltage": 1200}

@@ -163,7 +163,7 @@ class AxeosDevice:
         if after.power_fault:
             raise SafetyError(f"AxeOS power_fault: {after.power_fault}, must be absent")
         if after.overheated:
-            raise SafetyError(f"AxeOS {self._link.base}: {overheat_text(after)}")
+            raise SafetyError(f"AxeOS {self._link.base}: {overheat_text(after)}", finding="overheat-fallback")
         if frequency_mhz is not None:
             runs = after.actual_frequency_mhz if after.actual_frequency_mhz is not None else after.frequency_mhz
             if runs is None or abs(runs - frequency_mhz) > 10.0:
@@ -180,7 +180,8 @@ class AxeosDevice:
             if moved < _FOLLOWS:
                 raise SafetyError(
                     f"AxeOS coreVoltage: setting ignored, asked for {voltage_mv:g} mV after {was_asked:g} mV, but the "
-                    f"core stays at {actual:g} mV (was {was:g} mV)"
+                    f"core stays at {actual:g} mV (was {was:g} mV)",
+                    finding="voltage-ignored",
                 )
         if abs(actual - voltage_mv) > VOLTAGE_TOLERANCE * voltage_mv:
             raise SafetyError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,8 @@ class S9Board(StratumBoard):
             control.take_over(PoolSetting(self._url, "asic-reservoir.s9", "x"))
             self.server.wait_connected(self._back_within_host_s)
             self._applied = OperatingPoint(difficulty=NOMINAL.difficulty, voltage_mv=NOMINAL.voltage_mv)
+            self._asked_mhz: float | None = None
+            self._runs_mhz: float | None = None
             self._apply(OperatingPoint(frequency_mhz=NOMINAL.frequency_mhz, fan_percent=NOMINAL.fan_percent))
             self.sensors.start()
         except BaseException:
@@ -75,13 +78,15 @@ class S9Board(StratumBoard):
 
     def _apply(self, point: OperatingPoint) -> None:
         asked = self._applied.merged(point)
-        frequency = _changed("frequency_mhz", point.frequency_mhz, self._applied.frequency_mhz)
+        frequency = _changed("frequency_mhz", point.frequency_mhz, self._asked_mhz)
         voltages = self._voltages(point)
         fan = point.fan_percent if point.fan_percent != self._applied.fan_percent else None
         if frequency is not None or voltages is not None or fan is not None:
-            self._control.write(frequency, voltages, fan)
+            runs = self._control.write(frequency, voltages, fan)
             self.server.wait_connected(self._back_within_host_s)
-        self._accept(asked)
+            if runs is not None:  # the PLL has steps
+                self._asked_mhz, self._runs_mhz = frequency, runs
+        self._accept(replace(asked, frequency_mhz=self._runs_mhz))
 
     def _voltages(self, point: OperatingPoint) -> tuple[float, float, float] | None:
         if point.voltage_mv is None:
@@ -189,6 +194,7 @@ def open_s9(uri: BoardUri) -> S9Board:
             limits=LIMITS,
             nominal=NOMINAL,
             firmware="bmminer" if firmware == "stock" else "bosminer",
+            voltage_settable=control.sets_voltage,
         )
         return S9Board(
             control,

@@ -122,8 +122,12 @@ class S9Control(Protocol):
 
     def write(
         self, frequency_mhz: float | None, voltages_mv: tuple[float, float, float] | None, fan: float | None
-    ) -> None:
-        """Set, restart the miner process, and read back. Raises SafetyError where a setting did not take."""
+    ) -> float | None:
+        """Set, restart the miner process, and read back: the clock that it then runs at, None where none was asked for.
+
+        Raises:
+            SafetyError: a setting did not take.
+        """
         ...
 
     def read(self) -> S9Reading: ...
@@ -158,7 +162,7 @@ class StockControl:
 
     def write(
         self, frequency_mhz: float | None, voltages_mv: tuple[float, float, float] | None, fan: float | None
-    ) -> None:
+    ) -> float | None:
         config = self._config
         if frequency_mhz is not None:
             config = replace(config, frequency_mhz=round(frequency_mhz))
@@ -166,10 +170,12 @@ class StockControl:
             config = replace(config, fan_control=True, fan_percent=round(fan))
         self._write_config(config)
         self._config = config
-        if frequency_mhz is not None:
-            runs = parse_stats(self._api.ask("stats")["stats"]).frequency_mhz
-            if abs(runs - frequency_mhz) > _GRID_MHZ:
-                raise SafetyError(f"S9 frequency: asked for {frequency_mhz:g} MHz, miner runs at {runs:g} MHz")
+        if frequency_mhz is None:
+            return None
+        runs = parse_stats(self._api.ask("stats")["stats"]).frequency_mhz
+        if abs(runs - frequency_mhz) > _GRID_MHZ:
+            raise SafetyError(f"S9 frequency: asked for {frequency_mhz:g} MHz, miner runs at {runs:g} MHz")
+        return runs
 
     def read(self) -> S9Reading:
         stats = parse_stats(self._api.ask("stats")["stats"])
@@ -229,7 +235,7 @@ class BraiinsControl:
 
     def write(
         self, frequency_mhz: float | None, voltages_mv: tuple[float, float, float] | None, fan: float | None
-    ) -> None:
+    ) -> float | None:
         config: BosminerConfig = self._config
         if frequency_mhz is not None:
             config = replace(config, frequency_mhz=float(frequency_mhz))
@@ -239,6 +245,7 @@ class BraiinsControl:
         if fan is not None:
             config = replace(config, fan_speed_percent=round(fan))
         self._put(config)
+        clocks = []
         for index, row in zip(CHAINS, self._details(), strict=True):
             runs, volts = number(row, "Frequency") / 1e6, number(row, "Voltage")
             if frequency_mhz is not None and abs(runs - frequency_mhz) > _GRID_MHZ:
@@ -246,6 +253,8 @@ class BraiinsControl:
             asked = None if voltages_mv is None else voltages_mv[index - CHAINS[0]] / 1000.0
             if asked is not None and abs(volts - asked) > 0.01 * asked:
                 raise SafetyError(f"S9 chain {index}: asked for {asked:g} V, has {volts:g} V")
+            clocks.append(runs)
+        return None if frequency_mhz is None else sum(clocks) / len(clocks)
 
     def read(self) -> S9Reading:
         replies = self._api.ask("summary", "temps", "fans", "devdetails")
