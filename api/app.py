@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-from starlette.middleware.gzip import GZipMiddleware
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from api import openapi, problems
 from api.intake import Intake
 from api.metrics import BusState, Metrics, Shelf
-from api.middleware import Front
+from api.middleware import Front, Squeeze
 from api.routes import (
     admin,
     boards,
@@ -71,11 +71,35 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.state.streams, app.state.intake = {}, Intake(settings.data / "incoming")
     kept = (models, claims, recordings, series, catalogue)
     for part in (tasks, task_outcome, streams, boards, sessions, *kept, sites, admin):
-        app.include_router(part.router, prefix="/api/v1")
-    app.include_router(health.router)
+        _take(app, part.router, "/api/v1")
+    _take(app, health.router, "")
     page.install(app)
     problems.install(app)
     openapi.install(app)
-    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.add_middleware(Squeeze, minimum_size=1024, compresslevel=5)
     app.add_middleware(Front, metrics=metrics, body_limit=settings.body_limit, upload_limit=settings.upload_limit)
     return app
+
+
+def _take(app: FastAPI, router: APIRouter, prefix: str) -> None:
+    """Its routes as the application's own: a router within a router is searched anew at every request."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            app.router.add_api_route(
+                prefix + route.path,
+                route.endpoint,
+                methods=sorted(route.methods or ()),
+                name=route.name,
+                tags=route.tags,
+                status_code=route.status_code,
+                response_model=route.response_model,
+                response_class=route.response_class,
+                responses=route.responses,
+                description=route.description,
+                include_in_schema=route.include_in_schema,
+                openapi_extra=route.openapi_extra,
+            )
+        elif isinstance(route, APIWebSocketRoute):
+            app.router.add_api_websocket_route(prefix + route.path, route.endpoint, route.name)
+        else:
+            raise TypeError(f"route {route}: of a kind that is not taken over")

@@ -34,6 +34,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         ProcessCollector(namespace="asic_reservoir", registry=self.registry)
         self.requests = Counter(
             "asic_reservoir_http_requests", "Requests by route template.", ["method", "route", "status"],
@@ -45,8 +46,12 @@ class Metrics:
         )  # fmt: skip
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        self.requests.labels(method, route, str(status)).inc()
-        self.seconds.labels(method, route).observe(seconds)
+        known = self._known.get((method, route, status))
+        if known is None:
+            labelled = self.requests.labels(method, route, str(status)), self.seconds.labels(method, route)
+            known = self._known[method, route, status] = labelled
+        known[0].inc()
+        known[1].observe(seconds)
 
 
 class Shelf:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 
 import structlog
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
@@ -27,9 +29,21 @@ _HEADERS = [
 ]
 UPLOADS = "/api/v1/recordings"
 """Where bodies go to the disk as they come, and may be larger."""
+_START, _COUNT = secrets.token_hex(4), itertools.count()
+"""A request is named by the process and its number: nothing that must not be guessed, and no call of the system."""
 _QUIET = ("/livez", "/readyz", "/metrics")
 
 log = structlog.get_logger("access")
+
+
+class Squeeze(GZipMiddleware):
+    """gzip for who asks for it; the others' answers pass by."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = scope["type"] == "http" and any(
+            name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"]
+        )
+        await (super().__call__ if wanted else self.app)(scope, receive, send)
 
 
 class Front:
@@ -43,7 +57,7 @@ class Front:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        scope["request_id"] = request_id = secrets.token_hex(8)
+        scope["request_id"] = request_id = f"{_START}{next(_COUNT):08x}"
         status = 500
 
         async def answer(message: Message) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -91,21 +92,30 @@ def is_local(connection: HTTPConnection) -> bool:
     The peer is loopback; the name in ``Host`` is a loopback name (a page elsewhere that had its own name point here is
     not); nothing was forwarded; and a browser says that it comes from a page of ours.
     """
+    if connection.client is None or not _is_loopback(connection.client.host):
+        return False
+    headers: dict[bytes, bytes] = {}
+    for field, value in connection.scope["headers"]:
+        headers.setdefault(field, value)
+    host = headers.get(b"host", b"").decode("latin-1")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    if name not in LOCAL_NAMES or not _FORWARDED.isdisjoint(headers):
+        return False
+    origin = headers.get(b"origin")
+    if origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}"):
+        return False
+    return headers.get(b"sec-fetch-site", b"same-origin") in (b"same-origin", b"none")
+
+
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(host: str) -> bool:
     try:
-        peer = connection.client is not None and ipaddress.ip_address(connection.client.host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-    headers = connection.headers
-    host = headers.get("host", "")
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    if not peer or name not in LOCAL_NAMES:
-        return False
-    if any(header in headers for header in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
-        return False
-    origin = headers.get("origin")
-    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-        return False
-    return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
 
 
 def need(scope: str) -> Callable[[Request], Awaitable[Key]]:

@@ -40,6 +40,11 @@ class Draft:
     """SHA-256 of the request, to compare repetitions with."""
 
 
+# made once: to make a statement costs as much as to execute it
+_ON_SHELF = sa.select(shelf.c.name).where(shelf.c.board_id == sa.bindparam("board_id"))
+_INSERT = tasks.insert()
+
+
 def submit(connection: sa.Connection, draft: Draft, most_waiting: int | None = None) -> tuple[str, bool]:
     """Queue a task; its identifier, and whether it is new.
 
@@ -61,11 +66,11 @@ def submit(connection: sa.Connection, draft: Draft, most_waiting: int | None = N
         waiting = sa.select(sa.func.count()).where(tasks.c.owner == draft.owner, tasks.c.state == TaskState.QUEUED)
         if connection.execute(waiting).scalar_one() >= most_waiting:
             raise QueueFullError(f"queue: {most_waiting} tasks of this key wait already, must be fewer")
-    if connection.execute(sa.select(shelf.c.name).where(shelf.c.board_id == draft.board_id)).one_or_none() is None:
+    if connection.execute(_ON_SHELF, {"board_id": draft.board_id}).first() is None:
         raise NotFoundError(f"board {draft.board_id}: not on the shelf")
     task_id = new_id(now)
     connection.execute(
-        tasks.insert(),
+        _INSERT,
         {
             "id": task_id,
             "kind": draft.kind,

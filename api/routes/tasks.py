@@ -57,7 +57,7 @@ def task_document(row: Any, position: int | None = None, start_utc_ns: int | Non
 
 def find_task(connection: sa.Connection, task_id: str) -> Any:
     """Raises ProblemError ``not-found``."""
-    row = connection.execute(_ONE, {"task_id": task_id}).one_or_none()
+    row = connection.execute(_ONE, {"task_id": task_id}).first()
     if row is None:
         raise ProblemError("not-found", f"task {task_id}: unknown")
     return row
@@ -120,7 +120,6 @@ async def submit_task(
     board = await board_of(service, wanted.board)
     board_id = board["id"]
     admission = await admit(service, key, kind, params, board)
-    content = wanted.model_dump(mode="json") | {"params": params}
     deadline = None
     if wanted.deadline_seconds is not None:
         deadline = now_ns() + int(wanted.deadline_seconds * 1e9)
@@ -133,7 +132,7 @@ async def submit_task(
         deadline_utc_ns=deadline,
         max_attempts=wanted.max_attempts,
         idempotency_key=idempotency_key,
-        fingerprint=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        fingerprint="" if idempotency_key is None else _fingerprint(wanted, params),
     )
     most = int(key.limits.get("tasks_waiting", service.settings.tasks_waiting)) if key.id else None
 
@@ -154,6 +153,12 @@ async def submit_task(
     if not new:
         headers["Idempotent-Replay"] = "true"
     return json_response(document, 202, headers)
+
+
+def _fingerprint(wanted: schemas.TaskRequest, params: dict[str, Any]) -> str:
+    """What makes two submissions the same."""
+    content = wanted.model_dump(mode="json") | {"params": params}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _fresh(
