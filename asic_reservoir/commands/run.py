@@ -239,6 +239,8 @@ def _execute(
         if stopping:
             raise KeyboardInterrupt  # asked twice: at once
         stopping = True
+        if not quiet:
+            typer.echo("stopping after this step; once more stops at once", err=True)
 
     before = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
     columns = (
