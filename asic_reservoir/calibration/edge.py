@@ -21,6 +21,8 @@ _COARSE = 4
 _BESIDE = 0.02
 """The fine points lie so far on either side of the edge: within its width, so that the shape of its tails is no
 matter."""
+_RESTARTED_S = 10.0
+"""A board that was away for so long between two steps has cooled, and rests again before it is measured."""
 _LEAST_SHARE = 0.002
 """An edge beyond the limits is extrapolated from no smaller share of wrong nonces."""
 _SHAPE_UNKNOWN = 0.3
@@ -48,6 +50,8 @@ class EdgeSearch:
         self._wrong: list[NDArray[np.float64]] = []
         self._total: list[NDArray[np.float64]] = []
         self._hot = math.nan
+        self._ended_ns = 0
+        """When the step before ended, while the temperature must be that of the edge; 0 on the way there."""
 
     def run(self) -> EdgeResult:
         """Coarse, then at rest, then fine."""
@@ -65,8 +69,9 @@ class EdgeSearch:
             middle = 0.5 * (low + high)
             low, high = (low, middle) if self._measure(middle, coarse) > 0.5 else (middle, high)
         place = 0.5 * (low + high) if reached else high
-        asker.ask(asker.effort.edge_rest_s, frequency_mhz=place)
+        rested = asker.ask(asker.effort.edge_rest_s, frequency_mhz=place)
         self._forget()
+        self._ended_ns = rested.end_ns
         fit, at_place = self._fine(place)
         return self._result(fit, at_place)
 
@@ -91,13 +96,17 @@ class EdgeSearch:
     def _measure(self, mhz: float, nonces: int) -> float:
         """The share of wrong nonces at a clock."""
         asker = self._asker
-        asker.settle(mhz)
+        settled = asker.settle(mhz)
+        if self._ended_ns and (settled.begin_ns - self._ended_ns) * 1e-9 > _RESTARTED_S:
+            asker.ask(asker.effort.edge_rest_s)
         seen = asker.ask(asker.seconds_for(nonces, mhz))
         bad, all_ = self._wrong_and_total(seen)
         self._clocks.append(applied_mhz(seen))
         self._wrong.append(bad)
         self._total.append(all_)
         self._hot = mean_of(seen.telemetry.chip_temperature_c[-1])
+        if self._ended_ns:
+            self._ended_ns = seen.end_ns
         return float(bad.sum() / max(all_.sum(), 1.0))
 
     def _forget(self) -> None:

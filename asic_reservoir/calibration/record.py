@@ -128,6 +128,11 @@ class Calibration(_Part):
     cannot: dict[str, str] = Field(default_factory=dict)
     """Quantities that the path to this board cannot give, and why."""
 
+    def sections(self) -> list[str]:
+        """Names of what it holds."""
+        names = ("mask", "rate", "frequency", "voltage", "edges", "thermal", "timestamps", "findings")
+        return [name for name in names if getattr(self, name)]
+
     def edge_mhz(self, voltage_mv: float) -> float | None:
         """The edge at a voltage, by a straight line between those measured; None outside of them."""
         known = sorted((e.voltage_mv, e.edge_mhz) for e in self.edges or [] if e.edge_mhz is not None)

@@ -42,19 +42,19 @@ def find_cooling(asker: Asker) -> tuple[ThermalResult, list[str]]:
     """
     quiet = _QUIET_DIFFICULTY if asker.info.ticket_mask_settable else asker.difficulty  # nonces are no use here
     limits = asker.info.limits
-    warm = {"frequency_mhz": asker.nominal_mhz, "voltage_mv": asker.nominal_mv}
-    cool = {"frequency_mhz": limits.frequency_mhz.low, "voltage_mv": limits.voltage_mv.low}
-    asker.ask(asker.effort.thermal_s, difficulty=quiet, **warm)
+    warm = asker.nominal_mhz, asker.nominal_mv
+    cool = limits.frequency_mhz.low, limits.voltage_mv.low
+    asker.ask(asker.effort.thermal_s, frequency_mhz=warm[0], voltage_mv=warm[1], difficulty=quiet)
     fits: list[Cooling] = []
     samples = 0
     for index in range(_PASSES):
-        fit, more = _watch(asker, **(warm if index % 2 else cool))
+        fit, more = _watch(asker, *(warm if index % 2 else cool))
         samples += more
         if fit is not None:
             fits.append(fit)
         if fits and _error(fits) < _ENOUGH * _mean(fits):
             break
-    asker.ask(SHORTEST_S, difficulty=asker.difficulty, **warm)
+    asker.ask(SHORTEST_S, frequency_mhz=warm[0], voltage_mv=warm[1], difficulty=asker.difficulty)
     if not fits:
         none = ThermalResult(time_constant_s=0.0, standard_error_s=0.0, from_c=0.0, to_c=0.0, samples=samples)
         return none, ["no-thermal-response"]
@@ -68,7 +68,7 @@ def find_cooling(asker: Asker) -> tuple[ThermalResult, list[str]]:
     ), []
 
 
-def _watch(asker: Asker, **point: float) -> tuple[Cooling | None, int]:
+def _watch(asker: Asker, frequency_mhz: float, voltage_mv: float) -> tuple[Cooling | None, int]:
     """Temperatures after a change of the operating point: their fit, and their number."""
     effort = asker.effort
     interval_s = effort.thermal_s / effort.thermal_samples
@@ -76,7 +76,10 @@ def _watch(asker: Asker, **point: float) -> tuple[Cooling | None, int]:
     temperatures: list[float] = []
     begin_ns = 0
     for index in range(effort.thermal_samples):
-        seen = asker.ask(interval_s, **point) if index == 0 else asker.ask(interval_s)
+        if index == 0:
+            seen = asker.ask(interval_s, frequency_mhz=frequency_mhz, voltage_mv=voltage_mv)
+        else:
+            seen = asker.ask(interval_s)
         begin_ns = begin_ns or seen.begin_ns
         degrees_c = mean_of(seen.telemetry.chip_temperature_c[-1])
         if math.isfinite(degrees_c):

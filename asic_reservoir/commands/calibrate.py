@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,7 @@ from asic_reservoir.remote import Server
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from asic_reservoir.calibration import Calibration
+    from asic_reservoir.calibration import Calibration, Effort
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +38,9 @@ def calibrate(
 ) -> None:
     """Find share filter, rate law, voltage reading, clock response, thermal time constant, time stamps and edges.
 
-    Everything stays within the board's limits. Ctrl-C leaves the board safe and keeps what was found; --resume goes on.
+    Everything stays within the board's limits. Ctrl-C leaves the board safe and keeps what was found, every edge by
+    itself; --resume goes on. A board that is in trouble (overheat fallback, a voltage that does not follow) has that
+    named in the record.
     """
     from asic_reservoir.calibration import SECTIONS, Effort, load_calibration
     from asic_reservoir.errors import UsageError
@@ -63,66 +67,97 @@ def calibrate(
 
 
 def _run(
-    board: str, effort: object, wanted: tuple[str, ...], before: Calibration | None, out: Path, quiet: bool
+    board: str, effort: Effort, wanted: tuple[str, ...], before: Calibration | None, out: Path, quiet: bool
 ) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from asic_reservoir.calibration import Calibrator, Effort, save_calibration
-    from asic_reservoir.errors import DataError
+    from asic_reservoir.calibration import Calibrator, save_calibration
+    from asic_reservoir.calibration.procedure import blank_record, findings_of
+    from asic_reservoir.errors import DataError, SafetyError
     from asic_reservoir.registry import open_board
 
-    assert isinstance(effort, Effort)
-    console = Console(stderr=True)
-    with open_board(board) as opened:
-        if before is not None and before.board != opened.info.uri:
-            raise DataError(f"--resume: the record is of {before.board!r}, must be of {opened.info.uri!r}")
-        now = ""
+    saved = before
+    with _interrupted_once():
+        try:
+            opened = open_board(board)
+        except SafetyError as error:
+            if error.info is not None:  # what it was found in is a result
+                record = before if before is not None and before.board == error.info.uri else blank_record(error.info)
+                found = [finding for finding in findings_of(error) if finding not in record.findings]
+                record = record.model_copy(update={"findings": [*record.findings, *found]})
+                save_calibration(record, out)
+                Console().print(_table(record, ""))
+                typer.echo(f"record: {out}")
+            raise
+        with opened:
+            if before is not None and before.board != opened.info.uri:
+                raise DataError(f"--resume: the record is of {before.board!r}, must be of {opened.info.uri!r}")
 
-        def progress(section: str, line: str) -> None:
-            nonlocal now
-            now = f"{section}: {line}"
-            live.update(_table(calibrator.record, now))
+            def keep() -> None:
+                nonlocal saved
+                if calibrator.record.sections() and calibrator.record != saved:
+                    saved = calibrator.record
+                    save_calibration(saved, out)
 
-        calibrator = Calibrator(opened, effort, before, progress)
-        with Live(console=console, auto_refresh=not quiet, refresh_per_second=4, transient=True, screen=False) as live:
-            if quiet:
-                live.stop()
-            for _ in calibrator.run(wanted):
-                save_calibration(calibrator.record, out)
-    Console().print(_table(calibrator.record, ""))
-    typer.echo(f"record: {out}")
+            def progress(section: str, line: str) -> None:
+                keep()
+                live.update(_table(calibrator.record, f"{section}: {line}"))
+
+            calibrator = Calibrator(opened, effort, before, progress)
+            with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+                if quiet:
+                    live.stop()
+                try:
+                    for _ in calibrator.run(wanted):
+                        keep()
+                finally:
+                    keep()
+                    live.stop()
+                    if saved is not None:
+                        Console().print(_table(calibrator.record, ""))
+                        typer.echo(f"record: {out}")
 
 
-def _dry_run(board: str, effort: object, wanted: tuple[str, ...]) -> None:
-    """The same procedure on a twin of the board's family; every step printed, nothing touched."""
-    from asic_reservoir.board import Observation, Step
-    from asic_reservoir.calibration import Calibrator, Effort
-    from asic_reservoir.errors import UsageError
-    from asic_reservoir.registry import BoardUri
-    from asic_reservoir.twin.board import TwinBoard
-    from asic_reservoir.twin.spec import SPECS
+@contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM interrupt once; from then on the board is being made safe, and a third goes at once."""
+    import os
+    import signal
+    from types import FrameType
 
-    assert isinstance(effort, Effort)
-    uri = BoardUri.parse(board)
-    family = uri.name if uri.scheme == "twin" else uri.scheme.removesuffix("-chain")
-    if family not in SPECS:
-        raise UsageError(f"--dry-run: no twin for {board!r}, must be a board of {', '.join(SPECS)}")
+    times = 0
 
-    class Printing(TwinBoard):
-        def step(self, step: Step) -> Observation:
-            point = step.operating_point
-            parts = [
-                f"{name}={getattr(point, name):g}"
-                for name in ("frequency_mhz", "voltage_mv", "difficulty", "fan_percent")
-                if getattr(point, name) is not None
-            ]
-            typer.echo(f"{step.duration_ns * 1e-9:9.1f} s  {' '.join(parts) or 'no write'}")
-            return super().step(step)
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise KeyboardInterrupt
+        if times == 2:
+            typer.echo("the board is being made safe; once more leaves that to its guard", err=True)
+        else:
+            os._exit(130)
 
-    typer.echo(f"# what would be written to {board}; where the way depends on answers, those of a {family} twin")
-    for name in Calibrator(Printing(SPECS[family]), effort).run(wanted):
-        typer.echo(f"# {name} done")
+    before = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+def _dry_run(board: str, effort: Effort, wanted: tuple[str, ...]) -> None:
+    """The same procedure on a twin of the board's path; every step printed, nothing touched."""
+    from asic_reservoir.calibration import Calibrator
+    from asic_reservoir.calibration.dry_run import DryBoard, dry_path
+
+    path = dry_path(board)
+    typer.echo(f"# what would be written to {board}; where the way depends on answers, those of a twin")
+    if path.around:
+        typer.echo(f"# beside the steps: {path.around}")
+    with DryBoard(path, typer.echo) as dry:
+        for name in Calibrator(dry, effort).run(wanted):
+            typer.echo(f"# {name} done")
 
 
 def _table(record: Calibration, now: str) -> Table:
@@ -154,6 +189,8 @@ def _table(record: Calibration, now: str) -> Table:
             beyond = ", extrapolated" if edge.extrapolated else ""
             text = f"{edge.edge_mhz:.1f} ± {edge.standard_error_mhz or 0.0:.1f} MHz{beyond}"
         table.add_row(f"edge at {edge.voltage_mv:.0f} mV", text)
+    for quantity, reason in record.cannot.items():
+        table.add_row("not from this path", f"{quantity}: {reason}")
     for finding in record.findings:
-        table.add_row("finding", finding)
+        table.add_row("FINDING", finding, style="bold")
     return table
