@@ -192,8 +192,20 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of the jobs.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
+    server: Server = None,
+    board: Annotated[str, typer.Option(help="With --server: the board whose queue it waits in.")] = "s9",
 ) -> None:
     """Make a filter: learn a score for one round, choose its threshold, compare predictors on later jobs."""
+    if server is not None:
+        from asic_reservoir.remote import only_here
+
+        only_here(server, predictors=(predictors, "lda,logistic"))
+        params = {
+            "compression": compression, "round": round_, "zero_bits": zero_bits, "score": score, "rule": rule,
+            "bound": bound, "jobs": jobs, "seed": seed,
+        }  # fmt: skip
+        _elsewhere(server, "tpf-filter", board, params, run, output, quiet)
+        return
     from asic_reservoir.tpf.parsing import one_of, predictor_names, score_kinds
     from asic_reservoir.tpf.policy import Rule
     from asic_reservoir.tpf.reports import train_report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,24 @@ class WindowParams(BaseModel):
     )
     plant: float = Field(default=0.0, ge=0, lt=1, description="Plant a leak of this size into what was answered.")
     seed: int = Field(default=1, ge=0, le=2**31, description="Seed of the models.")
+
+
+class FilterParams(BaseModel):
+    """Settings of a filter that is made, and then mines."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    compression: int = Field(default=1, ge=0, le=1, description="0: second block of the first hash, 1: second hash.")
+    round: int = Field(default=61, ge=1, le=64, description="Round after which the filter decides.")
+    zero_bits: int = Field(default=8, ge=1, le=16, description="Leading zero bits of a share.")
+    score: Literal["linear", "bytes"] = Field(default="linear", description="Score of the filter.")
+    rule: Literal["keep-rate", "conformal", "neyman-pearson"] = Field(
+        default="neyman-pearson", description="Choice of the threshold."
+    )
+    bound: float = Field(default=0.01, gt=0, lt=1, description="Largest share of missed shares, or the keep rate.")
+    jobs: int = Field(default=64, ge=8, le=4096, description="Jobs of 65,536 headers to learn from.")
+    miner_jobs: int = Field(default=32, ge=1, le=4096, description="Jobs of 65,536 headers to mine with it.")
+    seed: int = Field(default=1, ge=0, le=2**31, description="Seed of the jobs.")
 
 
 def leak(params: LeakParams, context: TaskContext) -> TaskOutcome:
@@ -89,6 +107,42 @@ def windows(params: WindowParams, context: TaskContext) -> TaskOutcome:
     return _outcome(windows_report(judge(seen, settings)), context)
 
 
+def make_filter(params: FilterParams, context: TaskContext) -> TaskOutcome:
+    """Make a filter, and mine with it; the board is not touched.
+
+    Raises:
+        DataError: too few shares to learn from.
+    """
+    from asic_reservoir.report.files import write_atomic
+    from asic_reservoir.report.page import render_html
+    from asic_reservoir.tpf.policy import Rule
+    from asic_reservoir.tpf.reports import miner_report, train_report
+    from asic_reservoir.tpf.scoring import ScoreKind
+    from asic_reservoir.tpf.training import TrainSettings, field_test, train
+
+    def progress(what: str, done: int, total: int) -> None:
+        context.stop_if_cancelled()
+        context.progress(done, total, what)
+
+    settings = TrainSettings(
+        compression=params.compression,
+        round=params.round,
+        zero_bits=params.zero_bits,
+        kind=ScoreKind(params.score),
+        jobs=params.jobs,
+        rule=Rule(params.rule),
+        bound=params.bound,
+        seed=params.seed,
+    )
+    trained = train(settings, progress)
+    trained.policy.save(context.folder)
+    training = train_report(trained, settings)
+    write_atomic(context.folder / "training.json", training.to_json().encode())
+    write_atomic(context.folder / "training.html", render_html(training).encode())
+    blocks = field_test(trained.policy, params.miner_jobs, params.zero_bits, params.seed, progress=progress)
+    return _outcome(miner_report(trained.policy, blocks, params.zero_bits, params.seed), context)
+
+
 def _outcome(report: ReportData, context: TaskContext, facts: tuple[Kept, ...] = ()) -> TaskOutcome:
     write_report(report, context.folder)
     return TaskOutcome(report.origin, report.to_dict(), {"verdict": report.verdict.label}, facts)
@@ -112,5 +166,13 @@ def kinds() -> list[TaskKind[Any]]:
             params=WindowParams,
             run=windows,
             example={"windows": 200},
+        ),
+        TaskKind(
+            name="tpf-filter",
+            title="Make a filter, and mine with it",
+            description="Learn a score for one round, choose its threshold, count shares a joule in a software miner.",
+            params=FilterParams,
+            run=make_filter,
+            example={"jobs": 16, "miner_jobs": 4},
         ),
     ]
