@@ -19,7 +19,7 @@ from asic_reservoir.board import (
     Work,
     WorkMode,
 )
-from asic_reservoir.errors import SafetyError, TimeoutExpiredError, UsageError
+from asic_reservoir.errors import AsicReservoirError, SafetyError, TimeoutExpiredError, UsageError
 from drivers.guard import Guard
 from drivers.sensors import Sample, Sensors, beyond_limits
 from drivers.stratum_rows import Row, batch_of, row_of
@@ -128,6 +128,10 @@ class StratumBoard(StratumWork):
         try:
             self._make_safe_within(self._back_within_host_s)
             safe = True
+        except TimeoutExpiredError as error:
+            raise TimeoutExpiredError(
+                f"board {self._info.uri}: not in its safe state, its guard goes on trying for a while ({error})"
+            ) from None
         finally:
             self.server.close()
             self._release(safe)
@@ -150,7 +154,12 @@ class StratumBoard(StratumWork):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except TimeoutExpiredError as left:
+            if not isinstance(error, AsicReservoirError):
+                raise
+            raise type(error)(f"{error}; {left}") from error  # what went wrong first is what must be told
 
     @property
     def _back_within_host_s(self) -> float:

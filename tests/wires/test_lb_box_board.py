@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from asic_reservoir.board import OperatingPoint, Origin, Step, Work, WorkMode
-from asic_reservoir.errors import LimitError, ServerError, UsageError
+from asic_reservoir.errors import LimitError, ServerError, TimeoutExpiredError, UsageError
 from asic_reservoir.registry import open_board
 from drivers.lb_box.board import LbBoxBoard
 from drivers.lb_box.emulated import EmulatedLbBox
@@ -47,6 +47,19 @@ def test_a_fragile_box_survives_our_driver_and_not_a_rude_client() -> None:
             for _ in range(30):
                 rude.get(f"http://127.0.0.1:{device.http_port}/mcb/status")
         assert device.crashes == 1
+
+
+@pytest.mark.slow
+def test_a_box_that_is_gone_for_good_is_told_with_what_was_noticed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its plug is pulled while the board is in use: the error of the step comes first, then what could not be done."""
+    monkeypatch.setattr(LbBoxBoard, "back_within_s", 0.5)
+    device = EmulatedLbBox(speed=5, seed=2).start()
+    with pytest.raises(TimeoutExpiredError) as told, board_of(device) as board:  # noqa: PT012
+        device.stop()
+        board.step(Step(OperatingPoint(), SECOND))
+    first, _, then = str(told.value).partition("; ")
+    assert "no miner connected" in first
+    assert "not in its safe state, its guard goes on trying" in then
 
 
 def test_a_wrong_password_is_named() -> None:
