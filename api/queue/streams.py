@@ -17,6 +17,9 @@ from api.queue.notices import notify
 from asic_reservoir.errors import BusyError, UsageError
 from asic_reservoir.store.facts import now_ns, reservations, stream_steps, streams, tasks
 
+MOST = 1_000_000
+"""Inputs of one stream: all of them are kept with their outputs until the task goes."""
+
 
 class SequenceError(UsageError):
     """An input that is not the next one, or differs from what came under its number before."""
@@ -89,6 +92,8 @@ def put_inputs(connection: sa.Connection, task_id: str, first: int, values: Sequ
     if row.ended:
         raise SequenceError(f"sequence {row.next_input}: the stream was ended, must not go on")
     following = int(row.next_input) + len(fresh)
+    if following > MOST:
+        raise SequenceError(f"sequence {following - 1}: must be below {MOST:,}; begin another stream")
     moved = connection.execute(
         streams.update()
         .where(streams.c.task_id == task_id, streams.c.next_input == row.next_input)

@@ -18,6 +18,18 @@ from websockets.sync.client import connect
 
 from api.app import create_app
 from api.keys import create_key
+from api.queue import Draft, submit
+from api.queue.leases import LeaseWatch, StaleTokenError, take
+from api.queue.streams import (
+    MOST,
+    SequenceError,
+    SessionOverError,
+    end_stream,
+    open_stream,
+    put_inputs,
+    put_outputs,
+    read_outputs,
+)
 from api.settings import ServiceSettings
 from api.shelf import put_on_shelf
 from asic_reservoir.board import Origin
@@ -29,7 +41,7 @@ from asic_reservoir.encoding import Encoder
 from asic_reservoir.errors import BusyError, ServerError, TimeoutExpiredError, UsageError
 from asic_reservoir.observables import states_of
 from asic_reservoir.registry import open_board
-from asic_reservoir.store.facts import models, new_id, now_ns, tasks
+from asic_reservoir.store.facts import models, new_id, now_ns, reservations, tasks
 from asic_reservoir.trained import FORMAT, ReadoutSettings, TrainedReadout
 
 pytestmark = pytest.mark.slow
@@ -364,3 +376,30 @@ def test_a_worker_elsewhere_sees_the_stream_and_a_stream_begun_again_gives_the_s
     with bench.engine.connect() as connection:
         row = connection.execute(sa.select(tasks.c.attempts, tasks.c.state).where(tasks.c.id == task.id)).one()
     assert tuple(row) == (2, "succeeded")
+
+
+def test_a_stale_worker_writes_no_output_and_an_output_stays_as_it_was(bench: Any) -> None:
+    watch = LeaseWatch()
+
+    def lease() -> Any:
+        return bench.run(lambda c: take(c, bench.board, "w", "here", watch, holder_is_dead=True))
+
+    stale, held = lease(), lease()
+    row = {"id": new_id(), "board_id": bench.board, "owner": "", "purpose": "", "created_utc_ns": 0}
+    bench.run(lambda c: c.execute(reservations.insert(), row | {"expires_utc_ns": now_ns() + 10**12}))
+    task_id, _ = bench.run(lambda c: submit(c, Draft("stream", {"params": {}}, bench.board)))
+    bench.run(lambda c: open_stream(c, task_id, row["id"], 0.0, 1.0))
+    assert bench.run(lambda c: put_inputs(c, task_id, 0, [0.1, 0.2])) == 2
+    with pytest.raises(StaleTokenError):
+        bench.run(lambda c: put_outputs(c, stale, task_id, [(0, {"y": 1.0})]))
+    bench.run(lambda c: put_outputs(c, held, task_id, [(0, {"y": 2.0}), (1, {"y": 3.0})]))
+    bench.run(lambda c: put_outputs(c, held, task_id, [(0, {"y": 9.0})]))
+    assert bench.run(lambda c: read_outputs(c, task_id, 0, 10)) == [(0, {"y": 2.0}), (1, {"y": 3.0})]
+    with pytest.raises(SequenceError, match="below"):
+        bench.run(lambda c: put_inputs(c, task_id, 2, [0.0] * MOST))
+    bench.run(lambda c: end_stream(c, task_id))
+    with pytest.raises(SequenceError, match="ended"):
+        bench.run(lambda c: put_inputs(c, task_id, 2, [0.3]))
+    bench.run(lambda c: c.execute(reservations.update().values(ended_utc_ns=now_ns())))
+    with pytest.raises(SessionOverError):
+        bench.run(lambda c: put_inputs(c, task_id, 2, [0.3]))
