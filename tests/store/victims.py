@@ -85,15 +85,19 @@ def migrate(folder: Path, seed: int) -> None:
 
 
 def hold(folder: Path, seed: int) -> None:
-    """Become the writer and stay it for a moment, or find that somebody else is."""
+    """Become the writer and stay it until somebody else is refused, or be the one who is."""
     from asic_reservoir.errors import BusyError
     from asic_reservoir.store.events.folder import RunFolder
     from asic_reservoir.store.events.log import EventLog
 
+    refused = folder / "refused"
     try:
         with EventLog(RunFolder.at(folder)):
-            time.sleep(0.03)
+            deadline = time.monotonic() + 30
+            while not refused.exists() and time.monotonic() < deadline:
+                time.sleep(0.0005)
     except BusyError:
+        refused.touch()
         os._exit(4)
 
 
