@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from api.describe import Description, describe
 from api.queue.notices import notify
 from asic_reservoir.errors import NotFoundError, UsageError
-from asic_reservoir.registry import open_board
-from asic_reservoir.store.documents import board_document
 from asic_reservoir.store.facts import Writer, boards, new_id, now_ns, shelf
 
 
-def put_on_shelf(writer: Writer, name: str, uri: str, *, identity: str | None = None) -> str:
+def put_on_shelf(
+    writer: Writer, name: str, uri: str, *, identity: str | None = None, seen: Description | None = None
+) -> str:
     """Open a board once to see what it is, and offer it under a name; its identifier.
 
     A name that is on the shelf keeps its state (disabled, stopped) and takes the new URI.
@@ -25,14 +25,14 @@ def put_on_shelf(writer: Writer, name: str, uri: str, *, identity: str | None = 
         uri: as it is opened.
         identity: what tells this board from others, where it is not the URI that the board itself says: a recording
             calls itself by the board that was recorded.
+        seen: what it is, where it was opened already.
 
     Raises:
         UsageError, NotFoundError: as :func:`asic_reservoir.registry.open_board`; or the board is on the shelf already
             under another name.
     """
-    with open_board(uri) as board:
-        info = board.info if identity is None else replace(board.info, uri=identity)
-    document = board_document(info)
+    info = seen or describe(uri, identity)
+    document = info.document
 
     def put(connection: sa.Connection) -> str:
         now = now_ns()
@@ -40,7 +40,7 @@ def put_on_shelf(writer: Writer, name: str, uri: str, *, identity: str | None = 
         if board_id is None:
             board_id = new_id(now)
             row: dict[str, Any] = {"id": board_id, "uri": info.uri, "family": info.family, "model": info.model}
-            row |= {"origin": info.origin.value, "info": document, "created_utc_ns": now, "seen_utc_ns": now}
+            row |= {"origin": info.origin, "info": document, "created_utc_ns": now, "seen_utc_ns": now}
             connection.execute(boards.insert(), row)
         else:
             connection.execute(boards.update().where(boards.c.id == board_id).values(info=document, seen_utc_ns=now))

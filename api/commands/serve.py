@@ -59,6 +59,7 @@ def serve(
     from api.announce import AnnouncingServer
     from api.app import create_app
     from api.bus import BusSettings
+    from api.describe import describe_apart
     from api.logs import to_stderr
     from api.settings import ServiceSettings
     from api.shelf import put_on_shelf
@@ -79,8 +80,8 @@ def serve(
         bus=None if bus is None else BusSettings(bus, site or default_site()),
     )
     application = create_app(settings)
-    for name, uri in wanted:
-        put_on_shelf(application.state.service.writer, name, uri)
+    for (name, uri), seen in zip(wanted, describe_apart([uri for _, uri in wanted]), strict=True):
+        put_on_shelf(application.state.service.writer, name, uri, seen=seen)
     config = uvicorn.Config(
         application,
         host=host,

@@ -1,0 +1,26 @@
+"""Boards described by a process that ends: the same words, the same errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.describe import describe, describe_apart
+from asic_reservoir.errors import NotFoundError, UsageError
+
+pytestmark = pytest.mark.slow
+
+
+def test_apart_is_as_here() -> None:
+    uris = ["twin://bm1366?seed=1", "twin://s9?seed=2&pace=1"]
+    assert describe_apart(uris) == [describe(uri) for uri in uris]
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"), [("twin://nope", NotFoundError), ("twin://s9?seed=-1", UsageError), ("s9", UsageError)]
+)
+def test_errors_come_as_they_were(uri: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as here:
+        describe(uri)
+    with pytest.raises(kind) as apart:
+        describe_apart(["twin://bm1366?seed=1", uri])
+    assert str(apart.value) == str(here.value)
