@@ -73,7 +73,12 @@ class GoldshellClient:
 
     def model(self) -> str:
         """What the box calls itself; needs no token."""
-        return parse_status(self._paced("GET", "/mcb/status", None, {}).body).model
+        answer = self._paced("GET", "/mcb/status", None, {})
+        if answer.status >= 400:
+            raise ServerError(
+                f"GET {self._link.base}/mcb/status: status {answer.status}, must be that of a Goldshell box"
+            )
+        return parse_status(answer.body).model
 
     def _paced(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> HttpAnswer:
         wait = self._last + MIN_GAP_S - time.monotonic()

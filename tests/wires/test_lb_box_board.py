@@ -10,6 +10,7 @@ from asic_reservoir.errors import LimitError, ServerError, TimeoutExpiredError, 
 from asic_reservoir.registry import open_board
 from drivers.lb_box.board import LbBoxBoard
 from drivers.lb_box.emulated import EmulatedLbBox
+from drivers.s9.emulated import EmulatedS9
 
 SECOND = 1_000_000_000
 
@@ -60,6 +61,11 @@ def test_a_box_that_is_gone_for_good_is_told_with_what_was_noticed_first(monkeyp
     first, _, then = str(told.value).partition("; ")
     assert "no miner connected" in first
     assert "not in its safe state, its guard goes on trying" in then
+
+
+def test_another_miner_at_that_address_is_no_box() -> None:
+    with EmulatedS9(speed=5) as device, pytest.raises(ServerError, match="status 401, must be that of a Goldshell box"):
+        open_board(f"lb-box://127.0.0.1:{device.http_port}?api_port={device.api_port}")
 
 
 def test_a_wrong_password_is_named() -> None:
