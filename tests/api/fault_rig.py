@@ -29,7 +29,7 @@ from asic_reservoir.errors import BusyError, ServerError, TimeoutExpiredError
 from asic_reservoir.lease_model import Acquire, Expire, LeaseModel, Release, Renew, Write
 from asic_reservoir.store.facts import Writer, attempts, results, task_events, tasks
 
-REPEATS = int(os.environ.get("ASIC_RESERVOIR_FAULT_REPEATS", "3"))
+REPEATS = int(os.environ.get("ASIC_RESERVOIR_FAULT_REPEATS", "2"))
 """Times that each fault happens in one test."""
 PATIENCE_S = 90.0
 """Longer than anything here takes on a machine that has much else to do."""

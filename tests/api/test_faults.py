@@ -1,5 +1,5 @@
 """Faults around the service: a database that restarts, leases that end in a step, answers that get lost, clocks that
-step, a full disk. ``ASIC_RESERVOIR_FAULT_REPEATS`` says how often each (3).
+step, a full disk. ``ASIC_RESERVOIR_FAULT_REPEATS`` says how often each (2).
 
 No task is lost, none has two results, no board has two holders, and every customer learns the truth.
 """

@@ -1,7 +1,7 @@
 """SIGKILL, again and again: of the service, of the worker in the middle of a task, of both at once.
 
 No task is lost, none has two results, no board has two holders, and every customer learns the truth.
-``ASIC_RESERVOIR_FAULT_REPEATS`` says how often (3).
+``ASIC_RESERVOIR_FAULT_REPEATS`` says how often (2).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A random walk through the service along the links of its OpenAPI document, while tasks really run.
 
-``ASIC_RESERVOIR_FUZZ_REQUESTS`` says how many requests (300).
+``ASIC_RESERVOIR_FUZZ_REQUESTS`` says how many requests (200).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from api.keys import create_key
 from api.settings import ServiceSettings
 from api.shelf import put_on_shelf
 
-REQUESTS = int(os.environ.get("ASIC_RESERVOIR_FUZZ_REQUESTS", "300"))
+REQUESTS = int(os.environ.get("ASIC_RESERVOIR_FUZZ_REQUESTS", "200"))
 STEPS = 30
 BODIES = {
     ("POST", "/api/v1/tasks"): {"kind": "observe", "board": "bench", "params": {"n_steps": 3}},

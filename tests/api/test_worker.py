@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from conftest import Bench
 
 pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
-REPEATS = int(os.environ.get("ASIC_RESERVOIR_FAULT_REPEATS", "3"))
+REPEATS = int(os.environ.get("ASIC_RESERVOIR_FAULT_REPEATS", "2"))
 
 
 def put(bench: Bench, kind: str, board: int = 0, **params: Any) -> str:
