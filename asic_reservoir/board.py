@@ -323,6 +323,8 @@ class BoardInfo:
     firmware: str = ""
     voltage_settable: bool = True
     """Whether this path can set the supply at all."""
+    reports_invalid: bool = True
+    """Whether wrong nonces reach the host, at least as a number; else they are only missing."""
     findings: tuple[str, ...] = ()
     """Known troubles that the board was found in when it was opened, by name: ``overheat-fallback``."""
     physical: dict[str, str] = field(default_factory=dict)

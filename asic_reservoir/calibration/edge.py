@@ -121,9 +121,9 @@ class EdgeSearch:
     def _wrong_and_total(self, seen: Observation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Per counter. Where a path reports no wrong nonces, those missing from the law are the wrong ones."""
         valid, invalid = seen.counts.valid.astype(np.float64), seen.counts.invalid.astype(np.float64)
-        expected = self._asker.rate_hz(applied_mhz(seen)) * seen.duration_s
-        if invalid.sum() > 0 or valid.sum() > expected - 4.0 * math.sqrt(expected):
+        if self._asker.info.reports_invalid:
             return invalid, valid + invalid
+        expected = self._asker.rate_hz(applied_mhz(seen)) * seen.duration_s
         each = np.maximum(np.full_like(valid, expected / len(valid)), valid)
         return each - valid, each
 

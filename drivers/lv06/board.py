@@ -314,6 +314,7 @@ def open_lv06(uri: BoardUri) -> Lv06Board:
             per_chip_frequency=False,
             limits=limits,
             nominal=NOMINAL,
+            reports_invalid=source == "log",
             firmware=f"AxeOS {found.version or '?'}",
             physical={"hostname": found.hostname or "", "board_version": found.board_version or ""},
         )

@@ -196,6 +196,28 @@ def test_what_a_path_cannot_give_is_said_and_never_asked_for() -> None:
     assert record.findings == ["overheat-fallback"]  # that it was found in when it was opened
 
 
+class Silent(TwinBoard):
+    """A board on a path that shows no wrong nonces, as an LV06 with source=stratum."""
+
+    @property
+    def info(self) -> BoardInfo:
+        return replace(super().info, reports_invalid=False)
+
+    def step(self, step: Step) -> Observation:
+        seen = super().step(step)
+        return replace(seen, counts=replace(seen.counts, invalid=0 * seen.counts.invalid))
+
+
+def test_where_wrong_nonces_do_not_show_they_are_missing() -> None:
+    """The edge from the rate law alone: half as sharp, from the same nonces."""
+    board = Silent(SPECS["bm1366"], seed=8)
+    watched = Watched(board)
+    calibrator = Calibrator(watched, Effort(edge_voltages=1, edge_nonces=1000))  # type: ignore[arg-type]
+    list(calibrator.run(("mask", "edges")))
+    (edge,) = calibrator.record.edges or []
+    assert edge.edge_mhz == pytest.approx(watched.truth_of(edge), abs=2 * PLL_STEP_MHZ)
+
+
 def test_edges_are_kept_one_by_one_and_the_next_run_goes_on_with_the_rest() -> None:
     board = TwinBoard(SPECS["bm1366"], seed=2)
     effort = Effort(edge_nonces=40, edge_rest_s=10.0)
