@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+
+from asic_reservoir.claims import claim_of
+from asic_reservoir.errors import NotFoundError
 
 
 class _Kept(BaseModel):
@@ -44,6 +47,14 @@ class KeptClaim(_Kept):
     """Value, interval, control."""
     verdict: Literal["supported", "not supported", "undecided"]
 
+    @field_validator("claim")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            return claim_of(name).id
+        except NotFoundError as error:
+            raise ValueError(str(error)) from None
+
 
 Kept: TypeAlias = KeptModel | KeptCalibration | KeptClaim
 _KEPT: TypeAdapter[Kept] = TypeAdapter(Annotated[Kept, Field(discriminator="fact")])
@@ -52,7 +63,7 @@ _KEPT: TypeAdapter[Kept] = TypeAdapter(Annotated[Kept, Field(discriminator="fact
 def parse_kept(document: dict[str, Any]) -> Kept:
     """A fact as it went over a wire.
 
-    >>> parse_kept({"fact": "claim", "claim": "narma10", "measured": {}, "verdict": "undecided"}).verdict
+    >>> parse_kept({"fact": "claim", "claim": "reservoir", "measured": {}, "verdict": "undecided"}).verdict
     'undecided'
     """
     return _KEPT.validate_python(document)

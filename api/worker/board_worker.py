@@ -25,7 +25,7 @@ from api.worker.process import RunnerProcess
 from api.worker.streaming import Feeder
 from api.worker.wire import Message
 from asic_reservoir.errors import BusyError
-from asic_reservoir.kept import parse_kept
+from asic_reservoir.kept import KeptModel, parse_kept
 from asic_reservoir.kinds import task_kinds
 from asic_reservoir.store.facts import Writer, boards, now_ns, shelf, tasks
 
@@ -323,7 +323,10 @@ class BoardWorker:
                 {"name": f.name, "bytes": len(f.content), "sha256": f.sha256, "media_type": f.media_type} for f in files
             ]
             report["files_left_out"] = left_out
-            facts = [parse_kept(fact) for fact in message["facts"]]
+            names = {file.name for file in files}
+            kept = [parse_kept(fact) for fact in message["facts"]]
+            # a model that is too large to keep is named in files_left_out
+            facts = [fact for fact in kept if not isinstance(fact, KeptModel) or fact.file in names]
             return work.Finished(TaskState.SUCCEEDED, "", report["origin"], report, files, facts=facts)
         elif "failed" in message:
             if message.get("again"):
