@@ -55,7 +55,7 @@ class Service:
             self.bus.start()
             self.fan_in.start()
         if self.settings.workers:
-            options = WorkerSettings(self.settings.data)
+            options = WorkerSettings(self.settings.data, cores=self.settings.cores)
             said = {} if self.bus is None else {"said": self.bus.board}
             self.worker = Worker(self.engine, self.writer, options, changed=self.news.changed, **said)
             self.worker.start()

@@ -28,6 +28,8 @@ class ServiceSettings:
     """Of one key, where the key says nothing else. People on this machine are not counted."""
     tasks_waiting: int = 20_000
     """Of one key at once, where the key says nothing else."""
+    cores: int = 1
+    """Processes that a task on a twin may compute with."""
     bus: BusSettings | None = None
     """Where other sites are told and heard."""
     retention_days: float = 90.0

@@ -19,6 +19,8 @@ from asic_reservoir.tasks import load_series, task_names
 from asic_reservoir.tasks._file import COLUMNS
 from asic_reservoir.trained import FORMAT, TrainedReadout
 
+PATIENCE_S = 0.3
+"""So long processes of a cancelled task may end their step."""
 FEWEST, MOST = 200, 200_000
 """Rows of a series."""
 MODEL_NAME: Any = (
@@ -104,6 +106,7 @@ def series(settings: Any, context: TaskContext) -> TaskOutcome:
 
 
 def _run(chosen: dict[str, Any], context: TaskContext) -> TaskOutcome:
+    from asic_reservoir.executors import Processes
     from asic_reservoir.experiment import run_experiment
 
     name = chosen.pop("model_name") or Path(chosen["task"]).stem
@@ -111,13 +114,16 @@ def _run(chosen: dict[str, Any], context: TaskContext) -> TaskOutcome:
     records = context.folder / "records"
     readouts: list[TrainedReadout] = []
     try:
-        # one process: the worker's fence and meter stand around every board of this one
+        # one process, where the worker's fence and meter stand around every board; or several for twins, which are
+        # no devices: they end with this one, and say what they did
+        several = context.cores > 1 and context.board.startswith("twin://")
         report = run_experiment(
             settings,
             folder=records,
             progress=context.progress,
             cancelled=context.cancelled,
             workers=1,
+            executor=Processes(context.cores, context.spent, PATIENCE_S) if several else None,
             trained=readouts.append,
         )
     except Interrupted:

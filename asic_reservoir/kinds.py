@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from asic_reservoir.board import Origin
 from asic_reservoir.errors import NotFoundError, UsageError
 from asic_reservoir.kept import Kept
+from asic_reservoir.metering import Usage
 
 GROUP = "asic_reservoir.task_kinds"
 
@@ -63,6 +64,10 @@ class TaskContext:
     """Files by the setting that named them, see :attr:`TaskKind.given`."""
     stream: Stream | None = None
     """Inputs that come while it runs; only where the kind is :attr:`TaskKind.streaming`."""
+    cores: int = 1
+    """Processes that it may compute with where the board is a twin; a real board is driven from this one."""
+    spent: Callable[[Usage], None] = lambda usage: None
+    """Told what other processes did with boards of theirs: it belongs to the cost of the task."""
 
     def stop_if_cancelled(self) -> None:
         """Raises Cancelled if it should stop."""

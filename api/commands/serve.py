@@ -42,6 +42,7 @@ def serve(
     anonymous: Annotated[
         bool, typer.Option("--anonymous/--no-anonymous", help="Let people on this machine work without a key.")
     ] = True,
+    cores: Annotated[int, typer.Option(min=1, max=1024, help="Processes that a task on a twin may compute with.")] = 1,
     bus: Annotated[
         str | None, typer.Option(metavar="URL", help="NATS server that tells other sites, and what they say.")
     ] = None,
@@ -77,6 +78,7 @@ def serve(
         workers=workers,
         anonymous=anonymous,
         retention_days=retention_days,
+        cores=cores,
         bus=None if bus is None else BusSettings(bus, site or default_site()),
     )
     application = create_app(settings)

@@ -27,6 +27,7 @@ def worker(
     term: Annotated[
         float, typer.Option(min=2.0, max=600.0, help="Seconds after which the lease of a silent worker may be taken.")
     ] = 10.0,
+    cores: Annotated[int, typer.Option(min=1, max=1024, help="Processes that a task on a twin may compute with.")] = 1,
     bus: Annotated[
         str | None,
         typer.Option(metavar="URL", help="NATS server that is told of tasks and boards, as nats://host:4222."),
@@ -78,7 +79,7 @@ def worker(
             if uri:
                 put_on_shelf(writer, name, uri)
             names.append(name)
-        settings = WorkerSettings(data.resolve(), names, term_s=term, margin_s=term / 10, renew_s=term / 5)
+        settings = WorkerSettings(data.resolve(), names, term_s=term, margin_s=term / 10, renew_s=term / 5, cores=cores)
         teller = None if settings_of_bus is None else Bus(settings_of_bus, engine)
         metrics: WorkerMetrics | None = None
 

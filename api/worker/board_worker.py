@@ -18,14 +18,13 @@ import structlog
 from api.queue import streams, work
 from api.queue.leases import Lease, LeaseWatch, StaleTokenError, boot_clock, free, renew, take
 from api.queue.states import TaskState
-from api.worker.collect import collect_files
 from api.worker.device_lock import DeviceLock
+from api.worker.ending import ending
 from api.worker.given import GoneError, fetch_given
 from api.worker.process import RunnerProcess
 from api.worker.streaming import Feeder
 from api.worker.wire import Message
 from asic_reservoir.errors import BusyError
-from asic_reservoir.kept import KeptModel, parse_kept
 from asic_reservoir.kinds import task_kinds
 from asic_reservoir.store.facts import Writer, boards, now_ns, shelf, tasks
 
@@ -211,6 +210,7 @@ class BoardWorker:
                     "board": self._device(),
                     "folder": str(folder),
                     "token": lease.token,
+                    "cores": self._settings.cores,
                     "valid_until": lease.valid_until,
                 }
             }
@@ -316,24 +316,8 @@ class BoardWorker:
             self._say("live", {"live": message["live"]})
         elif "energised" in message:
             self._write(work.energise, claimed)
-        elif "done" in message:
-            report = message["done"]
-            files, left_out = collect_files(folder)
-            report["files"] = [
-                {"name": f.name, "bytes": len(f.content), "sha256": f.sha256, "media_type": f.media_type} for f in files
-            ]
-            report["files_left_out"] = left_out
-            names = {file.name for file in files}
-            kept = [parse_kept(fact) for fact in message["facts"]]
-            # a model that is too large to keep is named in files_left_out
-            facts = [fact for fact in kept if not isinstance(fact, KeptModel) or fact.file in names]
-            return work.Finished(TaskState.SUCCEEDED, "", report["origin"], report, files, facts=facts)
-        elif "failed" in message:
-            if message.get("again"):
-                return work.Finished(TaskState.QUEUED, message["failed"])
-            return work.Finished(TaskState.FAILED, message["failed"])
-        elif "cancelled" in message:
-            return work.Finished(TaskState.CANCELLED, "cancelled")
+        else:
+            return ending(message, folder)
         return None
 
     def _write(self, unit: Callable[Concatenate[sa.Connection, Lease, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

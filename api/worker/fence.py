@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -14,6 +13,7 @@ from api.queue.leases import Clock, StaleTokenError, boot_clock
 from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable, Step
 from asic_reservoir.errors import UsageError
 from asic_reservoir.kinds import Cancelled
+from asic_reservoir.metering import Usage
 
 
 @runtime_checkable
@@ -44,33 +44,6 @@ class Fence:
         return self._clock() >= self.valid_until
 
 
-@dataclass(slots=True)
-class Meter:
-    """What the board did for a task, added up from its observations."""
-
-    steps: int = 0
-    board_seconds: float = 0.0
-    """On the board's time line."""
-    energy_j: float = 0.0
-    """Power that the telemetry reported, times time; 0 where the board reports none."""
-    metered_seconds: float = 0.0
-    """Board time for which a power was reported."""
-    valid: int = 0
-    invalid: int = 0
-
-    def add(self, observation: Observation) -> None:
-        seconds = observation.duration_s
-        self.steps += 1
-        self.board_seconds += seconds
-        self.valid += int(observation.counts.valid.sum())
-        self.invalid += int(observation.counts.invalid.sum())
-        power = observation.telemetry.power_w
-        known = power[np.isfinite(power)]
-        if known.size:
-            self.energy_j += float(known.mean()) * seconds
-            self.metered_seconds += seconds
-
-
 class FencedBoard:
     """A board whose every step asks the fence first. A stale token reaches no wire.
 
@@ -80,7 +53,7 @@ class FencedBoard:
     """
 
     def __init__(
-        self, board: Board, fence: Fence, meter: Meter, leased_uri: str, seen: Callable[[BoardInfo, Observation], None]
+        self, board: Board, fence: Fence, meter: Usage, leased_uri: str, seen: Callable[[BoardInfo, Observation], None]
     ) -> None:
         # a twin is no device: a task may open as many as it wants
         if board.info.origin is Origin.MEASURED and board.info.uri != leased_uri:

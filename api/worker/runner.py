@@ -26,7 +26,6 @@ from api.worker.fence import (
     FencedBoard,
     FencedRecording,
     FencedResumableBoard,
-    Meter,
     Player,
     live_document,
 )
@@ -36,6 +35,7 @@ from api.worker.wire import Message, Wire
 from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable
 from asic_reservoir.errors import AsicReservoirError, ServerError, TimeoutExpiredError
 from asic_reservoir.kinds import Cancelled, TaskContext, task_kind
+from asic_reservoir.metering import Usage
 from asic_reservoir.provenance import collect
 from asic_reservoir.registry import boards_through
 
@@ -126,7 +126,7 @@ class Runner:
                 self._wire.send({"failed": f"result of {job['kind']}: {error}, must be plain JSON"})
 
     def _do(self, job: Message, fence: Fence) -> Message:
-        began, meter = time.monotonic(), Meter()
+        began, meter = time.monotonic(), Usage()
         limiter = _Limiter()
         energised = False
 
@@ -153,8 +153,9 @@ class Runner:
             params = kind.parse(job["params"])
             given = {name: Path(path) for name, path in job["given"].items()}
             context = TaskContext(
-                job["uri"], Path(job["folder"]), progress, lambda: fence.cancelled, given, self._stream
-            )
+                job["uri"], Path(job["folder"]), progress, lambda: fence.cancelled, given, self._stream,
+                job["cores"], meter.include,
+            )  # fmt: skip
             with boards_through(around):
                 outcome = kind.run(params, context)
             return {
@@ -184,7 +185,7 @@ class Runner:
             return {"failed": f"{type(error).__name__} in {place}: {error}; this is a fault of the program"}
 
 
-def _cost(meter: Meter, wall_seconds: float) -> dict[str, Any]:
+def _cost(meter: Usage, wall_seconds: float) -> dict[str, Any]:
     return {
         "board_seconds": round(meter.board_seconds, 6),
         "wall_seconds": round(wall_seconds, 6),

@@ -31,6 +31,8 @@ class WorkerSettings:
     term_s: float = TERM_S
     margin_s: float = MARGIN_S
     renew_s: float = RENEW_S
+    cores: int = 1
+    """Processes that a task may compute with, where its board is a twin. Boards run side by side: each has so many."""
     poll_s: float = 0.25
     """Between two looks into the queue, and at whether a task was cancelled, where the database sends no notices."""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")

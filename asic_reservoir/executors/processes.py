@@ -13,16 +13,27 @@ from typing import cast
 from asic_reservoir.arms import Plan, SeedResult, run_seed
 from asic_reservoir.drive import Hooks, Interrupted
 from asic_reservoir.executors.protocol import POLL_S, Job, Seldom
+from asic_reservoir.metering import Usage, metered
+from asic_reservoir.registry import boards_through
 
 _done: Synchronized[int] | None = None
 _stop: Event | None = None
 
 
 class Processes:
-    """So many processes at once; they end when this one does."""
+    """So many processes at once; they end when this one does.
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    Args:
+        count: of processes.
+        spent: told what they did with their boards, once all jobs are done.
+        patience_s: so long a job may end its step when it is told to stop, before its process is ended; None: as
+            long as it takes.
+    """
+
+    def __init__(
+        self, count: int, spent: Callable[[Usage], None] = lambda usage: None, patience_s: float | None = None
+    ) -> None:
+        self._count, self._spent, self._patience_s = count, spent, patience_s
 
     def run(
         self, jobs: Sequence[Job], progress: Callable[[int], None], cancelled: Callable[[], bool]
@@ -32,9 +43,9 @@ class Processes:
         done = cast("Synchronized[int]", context.Value("q", 0))
         stop = context.Event()
         with ProcessPoolExecutor(self._count, context, initializer=_initialize, initargs=(done, stop)) as pool:
-            futures: list[Future[SeedResult]] = [pool.submit(_job, plan, seed) for plan, seed in jobs]
+            futures: list[Future[tuple[SeedResult, Usage]]] = [pool.submit(_job, plan, seed) for plan, seed in jobs]
             try:
-                waiting: set[Future[SeedResult]] = set(futures)
+                waiting: set[Future[tuple[SeedResult, Usage]]] = set(futures)
                 while waiting:
                     finished, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
                     for future in finished:
@@ -46,8 +57,16 @@ class Processes:
                 stop.set()  # workers end their step, keep what they have, and return
                 for future in futures:
                     future.cancel()
+                if self._patience_s is not None:
+                    wait(futures, self._patience_s)
+                    for child in multiprocessing.active_children():
+                        child.terminate()
                 raise
-        return [future.result() for future in futures]
+        total = Usage()
+        for future in futures:
+            total.include(future.result()[1])
+        self._spent(total)
+        return [future.result()[0] for future in futures]
 
 
 def _initialize(done: Synchronized[int], stop: Event) -> None:
@@ -61,7 +80,7 @@ def _initialize(done: Synchronized[int], stop: Event) -> None:
     threadpool_limits(1)
 
 
-def _job(plan: Plan, seed: int) -> SeedResult:
+def _job(plan: Plan, seed: int) -> tuple[SeedResult, Usage]:
     # both were set by the initializer
     assert _done is not None
     assert _stop is not None
@@ -78,4 +97,6 @@ def _job(plan: Plan, seed: int) -> SeedResult:
             over = stop.is_set() or os.getppid() != parent
         return over
 
-    return run_seed(plan, seed, None, Hooks(advance, cancelled))
+    usage = Usage()
+    with boards_through(lambda board: metered(board, usage)):
+        return run_seed(plan, seed, None, Hooks(advance, cancelled)), usage

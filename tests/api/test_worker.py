@@ -209,3 +209,29 @@ def test_a_damaged_lock_domain_is_named(tmp_path: Path) -> None:
     (tmp_path / "domain").write_text("")
     with pytest.raises(DataError, match=r"domain.*damaged, must be deleted"):
         lock_domain(tmp_path)
+
+
+def test_a_task_on_a_twin_computes_with_the_cores_it_may(sqlite_bench: Bench) -> None:
+    """The same report, the same cost, from processes that are gone when it is cancelled."""
+    bench = sqlite_bench
+    settings = {"task": "narma10", "seeds": 2, "steps": 400, "curve": False, "controls": False}
+    found = []
+    for cores in (1, 2):
+        worker = Worker(bench.engine, bench.writer, WorkerSettings(bench.folder, cores=cores))
+        worker.start()
+        task_id = put(bench, "experiment", **settings)
+        bench.until(task_id, "succeeded", "failed", timeout_s=240)
+        with bench.engine.connect() as connection:
+            report = connection.execute(sa.select(results.c.report).where(results.c.task_id == task_id)).scalar_one()
+        del report["data"]["provenance"]
+        found.append(report)
+        if cores == 2:
+            task_id = put(bench, "experiment", **(settings | {"steps": 8200, "seeds": 10}))
+            until(lambda: len(psutil.Process().children(recursive=True)) >= 3, "its processes are there")
+            bench.run(lambda c: request_cancel(c, task_id))  # noqa: B023
+            bench.until(task_id, "cancelled", timeout_s=60)
+            until(lambda: len(psutil.Process().children(recursive=True)) <= 1, "its processes are gone")
+        worker.stop()
+    assert found[0]["data"] == found[1]["data"]
+    for key in ("steps", "board_seconds", "energy_j", "valid", "invalid"):
+        assert found[0]["cost"][key] == pytest.approx(found[1]["cost"][key], rel=1e-9)

@@ -1,0 +1,101 @@
+"""What boards did, added up from their observations, wherever they were driven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from asic_reservoir.board import Board, BoardInfo, Observation, Resumable, Step
+
+
+@dataclass(slots=True)
+class Usage:
+    """Steps, time, energy and nonces."""
+
+    steps: int = 0
+    board_seconds: float = 0.0
+    """On the board's time line."""
+    energy_j: float = 0.0
+    """Power that the telemetry reported, times time; 0 where the board reports none."""
+    metered_seconds: float = 0.0
+    """Board time for which a power was reported."""
+    valid: int = 0
+    invalid: int = 0
+
+    def add(self, observation: Observation) -> None:
+        """One more step."""
+        seconds = observation.duration_s
+        self.steps += 1
+        self.board_seconds += seconds
+        self.valid += int(observation.counts.valid.sum())
+        self.invalid += int(observation.counts.invalid.sum())
+        power = observation.telemetry.power_w
+        known = power[np.isfinite(power)]
+        if known.size:
+            self.energy_j += float(known.mean()) * seconds
+            self.metered_seconds += seconds
+
+    def include(self, other: Usage) -> None:
+        """What was done elsewhere."""
+        self.steps += other.steps
+        self.board_seconds += other.board_seconds
+        self.energy_j += other.energy_j
+        self.metered_seconds += other.metered_seconds
+        self.valid += other.valid
+        self.invalid += other.invalid
+
+
+class MeteredBoard:
+    """A board whose steps are added to a :class:`Usage`."""
+
+    def __init__(self, board: Board, usage: Usage) -> None:
+        self._board, self._usage = board, usage
+
+    @property
+    def info(self) -> BoardInfo:
+        return self._board.info
+
+    def step(self, step: Step) -> Observation:
+        observation = self._board.step(step)
+        self._usage.add(observation)
+        return observation
+
+    def close(self) -> None:
+        self._board.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class MeteredResumableBoard(MeteredBoard):
+    """The same around a board whose state can be kept and put back."""
+
+    def snapshot(self) -> bytes:
+        assert isinstance(self._board, Resumable)
+        return self._board.snapshot()
+
+    def restore(self, state: bytes) -> None:
+        assert isinstance(self._board, Resumable)
+        self._board.restore(state)
+
+
+def metered(board: Board, usage: Usage) -> Board:
+    """The board, with its steps added to ``usage``; for :func:`asic_reservoir.registry.boards_through`.
+
+    >>> from asic_reservoir.board import OperatingPoint
+    >>> from asic_reservoir.registry import open_board
+    >>> usage = Usage()
+    >>> with metered(open_board("twin://bm1366?seed=1"), usage) as board:
+    ...     seen = board.step(Step(OperatingPoint(), duration_ns=2_000_000_000))
+    >>> usage.steps, usage.board_seconds
+    (1, 2.0)
+    """
+    return MeteredResumableBoard(board, usage) if isinstance(board, Resumable) else MeteredBoard(board, usage)
