@@ -15,19 +15,35 @@ FALLBACK_MHZ, FALLBACK_MV = 50.0, 990.0
 """What stock LV06 firmware falls back to after it was too hot."""
 
 
+_WINDOWS = 3
+"""The mask is of the median of so many windows, so that one in which the path stalled does not decide; of more where
+that lies between two powers of two."""
+_CLEAR = 0.25
+"""Octaves from a power of two."""
+
+
 def find_mask(asker: Asker) -> tuple[MaskResult, list[str]]:
     """Rate at a known clock gives the share filter; a board in its overheat fallback gives itself away here."""
     info, clock, findings = asker.info, asker.calm_mhz, []
     asker.ask(SETTLE_S, frequency_mhz=clock, voltage_mv=asker.nominal_mv, difficulty=asker.difficulty)
-    seen = asker.ask(asker.seconds_for(asker.effort.mask_nonces, clock))
+    seen = asker.ask(asker.seconds_for(asker.effort.mask_nonces // _WINDOWS, clock))
     applied, volts = applied_mhz(seen), mean_of(seen.telemetry.voltage_mv)
     if abs(applied - FALLBACK_MHZ) < 1.0 < abs(clock - FALLBACK_MHZ) or abs(volts - FALLBACK_MV) < 25.0:
         findings.append("overheat-fallback")
         applied = FALLBACK_MHZ
-    nonces = int(fresh(seen).sum())
-    hashes = info.n_chips * applied * 1e6 * info.hashes_per_clock * seen.duration_s
-    estimate = hashes / unit(info) / max(nonces, 0.5)
-    measured = 1 << max(0, round(math.log2(estimate)))
+    per_second = info.n_chips * applied * 1e6 * info.hashes_per_clock / unit(info)
+    estimates: list[float] = []
+    nonces = 0
+    while True:
+        found = int(fresh(seen).sum())
+        nonces += found
+        estimates.append(per_second * seen.duration_s / max(found, 0.5))
+        estimate = float(np.median(estimates))
+        octaves = math.log2(estimate)
+        if (len(estimates) >= _WINDOWS and abs(octaves - round(octaves)) < _CLEAR) or len(estimates) >= 3 * _WINDOWS:
+            break
+        seen = asker.ask(asker.seconds_for(asker.effort.mask_nonces // _WINDOWS, clock))
+    measured = 1 << max(0, round(octaves))
     if measured > asker.difficulty:
         findings.append("mask-stricter-than-asked")
     return MaskResult(requested=asker.difficulty, measured=measured, estimate=estimate, nonces=nonces), findings

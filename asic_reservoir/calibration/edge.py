@@ -21,6 +21,8 @@ _COARSE = 4
 _BESIDE = 0.02
 """The fine points lie so far on either side of the edge: within its width, so that the shape of its tails is no
 matter."""
+_CHIP_OFFSETS = (0.06, 0.1, 0.14)
+"""Where chips tell themselves apart, their own edges are looked for so far from the middle of the board."""
 _RESTARTED_S = 10.0
 """A board that was away for so long between two steps has cooled, and rests again before it is measured."""
 _LEAST_SHARE = 0.002
@@ -73,6 +75,8 @@ class EdgeSearch:
         self._forget()
         self._ended_ns = rested.end_ns
         fit, at_place = self._fine(place)
+        if fit is not None and asker.info.n_counters > 1:
+            self._reach_chips(min(max(fit.edge_mhz, limits.low), limits.high))
         return self._result(fit, at_place)
 
     def _fine(self, place: float) -> tuple[Edge | None, float]:
@@ -92,6 +96,18 @@ class EdgeSearch:
             if fit.standard_error_mhz < effort.edge_error * fit.edge_mhz:
                 break
         return fit, at_highest
+
+    def _reach_chips(self, place: float) -> None:
+        """Further points above and below, as long as a chip's own edge lies beyond those there are."""
+        limits = self._asker.info.limits.frequency_mhz
+        for direction in (1.0, -1.0):
+            for offset in _CHIP_OFFSETS:
+                outermost = int(np.argmax(direction * np.array(self._clocks)))
+                share = self._wrong[outermost] / np.maximum(self._total[outermost], 1.0)
+                mhz = place * (1.0 + direction * offset)
+                if not (direction * (share - 0.5) < 0.0).any() or not limits.contains(mhz):
+                    break
+                self._measure(mhz, self._wanted)
 
     def _measure(self, mhz: float, nonces: int) -> float:
         """The share of wrong nonces at a clock."""

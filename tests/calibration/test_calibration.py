@@ -170,6 +170,17 @@ class Fixed(TwinBoard):
         return super().step(step)
 
 
+class Stalling(TwinBoard):
+    """Of every three steps one loses two nonces in three."""
+
+    def step(self, step: Step) -> Observation:
+        seen = super().step(step)
+        counts = seen.counts
+        if seen.index % 3 == 1:
+            counts = replace(counts, valid=counts.valid // 3, invalid=counts.invalid // 3)
+        return replace(seen, counts=counts)
+
+
 class Boaster(TwinBoard):
     """A board whose chip filters more than its description says."""
 
@@ -185,6 +196,13 @@ def test_troubles_are_named() -> None:
     strict = replace(SPECS["bm1366"], ticket_mask=64, ticket_mask_settable=False)
     assert calibrated(TwinBoard(strict, 1), ("mask",)).findings == []
     assert "mask-stricter-than-asked" in calibrated(Boaster(strict, 1), ("mask",)).findings
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_mask_is_found_where_the_path_stalls_now_and_then(seed: int) -> None:
+    record = calibrated(Stalling(SPECS["lv06"], seed), ("mask",))
+    assert record.mask is not None
+    assert record.mask.measured == 256
 
 
 def test_what_a_path_cannot_give_is_said_and_never_asked_for() -> None:
