@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
+from watched_board import WatchedBoard, slowest_s
 
-from asic_reservoir.calibration import Calibrator, Effort
-from asic_reservoir.calibration.record import EdgeResult
+from asic_reservoir.calibration import Calibration, Calibrator, Effort
 from asic_reservoir.errors import SafetyError
 from asic_reservoir.registry import open_board
 from drivers.bm1366.emulated import EmulatedBm1366
@@ -16,76 +18,84 @@ from drivers.emulated_serial import Faults
 from drivers.s9.emulated_chain import EmulatedHashboard
 
 PLL_STEP_MHZ = 25.0 / 6.0
+"""Distance of neighbouring BM1366 clocks around 500 MHz with the dividers in use there: 25 MHz / (2 · 3)."""
+BM1387_STEP_MHZ = 6.25
 
 
 def uri(device: EmulatedBm1366) -> str:
     return f"bm1366://{device.data.path}?control={device.control.path}&speed={device.speed:g}&ramp_ms=20"
 
 
-def found_and_true(calibrator: Calibrator, device: EmulatedBm1366 | EmulatedHashboard) -> list[np.ndarray]:
-    """Runs mask and edges; for every edge the truth of all chips at its voltage and temperature."""
-    truths: list[np.ndarray] = []
-    edge = calibrator._edge
-
-    def remember(voltage_mv: float) -> EdgeResult:
-        result = edge(voltage_mv)
-        truths.append(device.physics.edge_mhz())
-        return result
-
-    calibrator._edge = remember  # type: ignore[method-assign]
-    assert list(calibrator.run(("mask", "edges"))) == ["mask", "edges"]
-    return truths
+def bm1366_edge() -> tuple[Calibration, WatchedBoard]:
+    effort = Effort(mask_nonces=3000, edge_voltages=1, edge_rest_s=200.0)
+    with EmulatedBm1366(seed=21, speed=20.0) as device, open_board(uri(device)) as board:
+        watched = WatchedBoard(board, device.physics)
+        calibrator = Calibrator(watched, effort)
+        assert list(calibrator.run(("mask", "edges"))) == ["mask", "edges"]
+        return calibrator.record, watched
 
 
-EFFORT = Effort(mask_nonces=300, edge_nonces=250, edge_voltages=2, edge_rest_s=10.0)
-
-
-@pytest.mark.slow
-def test_mask_and_edge_over_the_wire() -> None:
-    """The mask exactly; the edge within one PLL step of what the twin has at its voltage and temperature."""
-    with EmulatedBm1366(seed=21, speed=5.0) as device, open_board(uri(device)) as board:
-        calibrator = Calibrator(board, EFFORT)
-        truths = found_and_true(calibrator, device)
-        record = calibrator.record
-        assert record.mask is not None
-        assert record.edges is not None
-        assert record.mask.measured == 1
-        for found, truth in zip(record.edges, truths, strict=True):
-            assert found.edge_mhz is not None
-            assert abs(found.edge_mhz - truth[0]) < PLL_STEP_MHZ + 2 * (found.standard_error_mhz or 0.0)
-
-
-@pytest.mark.slow
-def test_mask_and_edge_of_a_hashboard_and_of_its_chips() -> None:
-    """Six chips: the middle of the board within one PLL step (6.25 MHz), the slow and the fast told apart."""
-    with EmulatedHashboard(seed=25, n_chips=6, speed=6.0) as device:
-        where = f"s9-chain://{device.data.path}?control={device.control.path}&speed=6&chips=6"
-        with open_board(where) as board:
-            calibrator = Calibrator(board, replace(EFFORT, edge_nonces=800, edge_voltages=1))
-            truths = found_and_true(calibrator, device)
-            record = calibrator.record
-            assert record.mask is not None
-            assert record.edges is not None
-            assert record.mask.measured == 1
-            found = record.edges[0]
-            assert found.edge_mhz is not None
-            assert abs(found.edge_mhz - float(np.median(truths[0]))) < 6.25 + 2 * (found.standard_error_mhz or 0.0)
-            chips = np.array([np.nan if edge is None else edge for edge in found.chip_edge_mhz])
-            # bisection gathers its data around the middle of the board: a chip far from it is known less well
-            assert np.median(np.abs(chips - truths[0])) < 6.25
-            assert np.max(np.abs(chips - truths[0])) < 40.0
-            assert np.corrcoef(chips, truths[0])[0, 1] > 0.9
-
-
-@pytest.mark.slow
-def test_thermal_time_constant_over_the_wire() -> None:
+def bm1366_heat() -> tuple[Calibration, float]:
     with EmulatedBm1366(seed=22, speed=40.0) as device, open_board(uri(device)) as board:
         calibrator = Calibrator(board, Effort(thermal_s=240.0))
         assert list(calibrator.run(("thermal",))) == ["thermal"]
-        heat = device.spec.heat
-        truth = heat.heatsink_j_per_k * heat.heatsink_air_k_per_w
-        assert calibrator.record.thermal is not None
-        assert calibrator.record.thermal.time_constant_s == pytest.approx(truth, rel=0.15)
+        return calibrator.record, slowest_s(device.physics, 50.0, 1.0, 1.0, chip=0)
+
+
+def hashboard() -> tuple[Calibration, WatchedBoard, float]:
+    """Six chips of an S9."""
+    effort = Effort(
+        mask_nonces=3000, edge_nonces=800, edge_voltages=1, edge_rest_s=120.0, thermal_s=120.0, thermal_samples=40
+    )
+    with EmulatedHashboard(seed=25, n_chips=6, speed=10.0) as device:
+        where = f"s9-chain://{device.data.path}?control={device.control.path}&speed=10&chips=6"
+        with open_board(where) as board:
+            watched = WatchedBoard(board, device.physics)
+            calibrator = Calibrator(watched, effort)
+            assert list(calibrator.run(("mask", "thermal", "edges"))) == ["mask", "thermal", "edges"]
+        truth_s = slowest_s(device.physics, 200.0, 7.95 * 6 / 63, device.physics.fan_share, chip=5)
+        return calibrator.record, watched, truth_s
+
+
+@pytest.fixture(scope="module")
+def side_by_side() -> Iterator[Callable[[str], Any]]:
+    """The calibrations, which mostly wait for their wires, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        jobs = {job.__name__: pool.submit(job) for job in (hashboard, bm1366_edge, bm1366_heat)}
+        yield lambda name: jobs[name].result(timeout=280)
+
+
+@pytest.mark.slow
+def test_mask_and_edge_over_the_wire(side_by_side: Callable[[str], Any]) -> None:
+    """The mask exactly; the edge within one PLL step of what the twin has at its voltage and temperature."""
+    record, watched = side_by_side("bm1366_edge")
+    assert record.mask.measured == 1
+    (found,) = record.edges
+    assert found.edge_mhz is not None
+    assert abs(found.edge_mhz - watched.edges_at(found)[0]) < PLL_STEP_MHZ
+
+
+@pytest.mark.slow
+def test_thermal_time_constant_over_the_wire(side_by_side: Callable[[str], Any]) -> None:
+    record, truth_s = side_by_side("bm1366_heat")
+    assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
+
+
+@pytest.mark.slow
+def test_mask_edges_and_time_constant_of_a_hashboard(side_by_side: Callable[[str], Any]) -> None:
+    """The middle of the board within one PLL step, the slow and the fast chips told apart, and its heat."""
+    record, watched, truth_s = side_by_side("hashboard")
+    assert record.mask.measured == 1
+    assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
+    (found,) = record.edges
+    assert found.edge_mhz is not None
+    truths = watched.edges_at(found)
+    assert abs(found.edge_mhz - float(np.median(truths))) < BM1387_STEP_MHZ
+    chips = np.array([np.nan if edge is None else edge for edge in found.chip_edge_mhz])
+    # the points lie around the middle of the board: a chip far from it is known less well
+    assert np.median(np.abs(chips - truths)) < BM1387_STEP_MHZ
+    assert np.max(np.abs(chips - truths)) < 40.0
+    assert np.corrcoef(chips, truths)[0, 1] > 0.9
 
 
 @pytest.mark.slow
@@ -94,6 +104,7 @@ def test_an_ignored_voltage_setting_is_named() -> None:
         calibrator = Calibrator(board)
         device.faults.ignore_voltage = True
         assert list(calibrator.run(("voltage",))) == ["voltage"]
+        assert calibrator.record.findings[0] == "voltage-ignored"
         assert any("ignores its voltage setting" in finding for finding in calibrator.record.findings)
         assert device.chain.in_reset
 
@@ -103,6 +114,7 @@ def test_a_board_that_was_deaf_from_the_start_is_not_opened() -> None:
     """The regulator stays at what it makes without a code, 1,458 mV."""
     with (
         EmulatedBm1366(seed=24, speed=5.0, faults=Faults(ignore_voltage=True)) as device,
-        pytest.raises(SafetyError, match="ignores its voltage setting"),
+        pytest.raises(SafetyError, match="ignores its voltage setting") as raised,
     ):
         open_board(uri(device))
+    assert raised.value.finding == "voltage-ignored"
