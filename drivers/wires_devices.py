@@ -34,13 +34,15 @@ class DeviceKind:
     """Seconds of its board in a second here: as fast as one core carries with room to spare."""
     options: str = ""
     """What its driver needs beside the printed URI."""
+    has_host_key: bool = False
+    """Its driver keeps its SSH host key: in a file for this once, since the next emulated device has another."""
 
 
 DEVICES: dict[str, DeviceKind] = {
     "bm1366": DeviceKind(("bm1366",), 10.0),
     "s9-chain": DeviceKind(("s9-chain", "--chips", "12"), 10.0),
     "s9": DeviceKind(("s9",), 20.0, "listen=127.0.0.1"),
-    "s9-braiins": DeviceKind(("s9", "--firmware", "braiins"), 20.0, "listen=127.0.0.1"),
+    "s9-braiins": DeviceKind(("s9", "--firmware", "braiins"), 20.0, "listen=127.0.0.1", has_host_key=True),
     "lv06": DeviceKind(("lv06",), 100.0, "listen=127.0.0.1"),
     "lb-box": DeviceKind(("lb-box",), 20.0, "listen=127.0.0.1"),
 }

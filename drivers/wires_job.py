@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from asic_reservoir.drive import Interrupted
 from asic_reservoir.errors import AsicReservoirError, ServerError, UsageError
@@ -137,8 +139,12 @@ def _fill(
             return row.run(say, cancelled), None
         say(0, 1, "starting the emulated device")
         arguments = (*job.device.arguments, "--speed", f"{job.device.speed:g}", "--seed", str(job.seed))
-        with EmulatedProcess(arguments, job.device.options) as device:
-            settings = job.settings.model_copy(update={"board": device.uri})
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as keys,
+            EmulatedProcess(arguments, job.device.options) as device,
+        ):
+            known = f"&known_hosts={quote(keys)}/known_hosts" if job.device.has_host_key else ""
+            settings = job.settings.model_copy(update={"board": device.uri + known})
             row = Row(job.name, settings, job.rate_nonces, job.folder)
             return row.run(say, cancelled), None
     except Interrupted:
