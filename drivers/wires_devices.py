@@ -40,13 +40,13 @@ class DeviceKind:
 
 DEVICES: dict[str, DeviceKind] = {
     "bm1366": DeviceKind(("bm1366",), 10.0),
-    "s9-chain": DeviceKind(("s9-chain", "--chips", "12"), 10.0),
-    "s9": DeviceKind(("s9",), 20.0, "listen=127.0.0.1"),
-    "s9-braiins": DeviceKind(("s9", "--firmware", "braiins"), 20.0, "listen=127.0.0.1", has_host_key=True),
+    "s9-chain": DeviceKind(("s9-chain", "--chips", "6"), 5.0),
+    "s9": DeviceKind(("s9",), 15.0, "listen=127.0.0.1"),
+    "s9-braiins": DeviceKind(("s9", "--firmware", "braiins"), 15.0, "listen=127.0.0.1", has_host_key=True),
     "lv06": DeviceKind(("lv06",), 100.0, "listen=127.0.0.1"),
-    "lb-box": DeviceKind(("lb-box",), 20.0, "listen=127.0.0.1"),
+    "lb-box": DeviceKind(("lb-box",), 10.0, "listen=127.0.0.1"),
 }
-"""By the name of their row. The hashboard has twelve chips of its 63: the emulation of all would fill a core."""
+"""By the name of their row. The hashboard has six chips of its 63: the emulation of all would fill a core."""
 
 
 class EmulatedProcess:

@@ -20,8 +20,9 @@ from drivers.wires_table import COMFORTABLE, render
 
 MAIN = "from asic_reservoir.cli import main; main()"
 SHORT = ["--seeds", "1", "--steps", "200", "--step-seconds", "0.5", "--rate-nonces", "250"]
-LAG = 0.05
-"""Of a stretch of five seconds on two busy cores: what device and driver are late by."""
+LAG = 0.3
+"""Of a stretch of five seconds: what device and driver may be late by where many programs share two cores. On a quiet
+machine it is 0.01; a wrong mask, unit or number of chips is a factor of two or more."""
 
 
 def run_code(*arguments: str) -> int:
@@ -131,6 +132,7 @@ def test_wrong_words_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_device_that_does_not_come_up_says_why() -> None:
     from asic_reservoir.errors import ServerError
 
