@@ -44,12 +44,16 @@ class EmulatedShell:
         self._carry = carry
         self._password, self._read, self._write, self._service = password, read, write, service
         self._server: asyncssh.SSHAcceptor | None = None
+        self._connections: set[asyncssh.SSHServerConnection] = set()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port."""
-        password = self._password
+        password, connections = self._password, self._connections
 
         class Login(asyncssh.SSHServer):
+            def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+                connections.add(conn)
+
             def begin_auth(self, username: str) -> bool:
                 return True
 
@@ -72,6 +76,10 @@ class EmulatedShell:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        for connection in self._connections:  # also those that are just being let in
+            connection.abort()
+            await connection.wait_closed()
+        self._connections.clear()
 
     async def _run(self, process: asyncssh.SSHServerProcess[str]) -> None:
         command = (process.command or "").strip()

@@ -103,22 +103,24 @@ class Ledger:
 
         What the device could not deliver is counted here by itself; whether its firmware tells is another matter.
         """
-        self.pools.add(self.device.pool)
-        waiting = self.device.pool._outbox
-        deadline = time.monotonic() + 30.0
-        while waiting.qsize() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        pool = self.device.pool
+        self.pools.add(pool)
+        sent = dict(self.device.truth)
+        waiting = {number for number, name in list(pool._ids.items()) if name == "submit"}
+        deadline = time.monotonic() + 60.0
+        while waiting & set(pool._ids) and time.monotonic() < deadline:
+            time.sleep(0.01)  # an answer says that the share is in the driver's hands
         self.take(self.board.step(step_of(0.1, self.device)))
         jobs = {key[0] for key in self.found}
-        missing = {key for key, ok in self.device.truth.items() if ok and key[0] in jobs} - self.found
+        missing = {key for key, ok in sent.items() if ok and key[0] in jobs} - self.found
         lost = sum(pool.lost for pool in self.pools)
         known = self.board.losses
         explained = known.between_steps + known.refused + self.board.verdicts["stale"] + lost
-        assert len(missing) <= explained + _IN_FLIGHT
+        assert len(missing) <= explained + _RACES
 
 
-_IN_FLIGHT = 10
-"""Shares that may be on their way when a step ends."""
+_RACES = 3
+"""Shares that were sent while the list of those under way was being made."""
 
 
 def bad_radio(device: Any, ledger: Ledger) -> None:

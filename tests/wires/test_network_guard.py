@@ -58,8 +58,8 @@ def test_of_an_s9_with_braiins_firmware(tmp_path: Path) -> None:
         uri = f"s9://127.0.0.1:{device.http_port}?api_port={device.api_port}&ssh_port={device.ssh_port}"
         kill_a_driver(
             f"{uri}&known_hosts={tmp_path / 'known_hosts'}&listen=127.0.0.1",
-            lambda: parse_bosminer(device.toml).frequency_mhz == 600.0,
-            lambda: device.toml == found,
+            lambda: parse_bosminer(device.toml).frequency_mhz == 600.0 and device.restarts == 3,
+            lambda: device.toml == found and device.restarts == 4,  # our pool, our settings, 600 MHz; as it was
         )
 
 
