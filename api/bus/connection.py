@@ -118,7 +118,7 @@ class Link:
             await asyncio.sleep(RETRY_S)
 
     async def _once(self) -> None:
-        import nats
+        from nats.aio.client import Client
 
         gone = asyncio.Event()
 
@@ -128,18 +128,19 @@ class Link:
         async def quiet(error: Exception) -> None:
             log.debug("bus_error", error=str(error)[:300])
 
-        connection = await nats.connect(
-            self._url,
-            name=f"asic-reservoir {self._name}",
-            allow_reconnect=False,
-            connect_timeout=5,
-            ping_interval=5,
-            max_outstanding_pings=2,
-            error_cb=quiet,
-            disconnected_cb=lost,
-            closed_cb=lost,
-        )
+        connection = Client()
         try:
+            await connection.connect(
+                self._url,
+                name=f"asic-reservoir {self._name}",
+                allow_reconnect=False,
+                connect_timeout=5,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                error_cb=quiet,
+                disconnected_cb=lost,
+                closed_cb=lost,
+            )
             stream = connection.jetstream(timeout=5.0)
             await ensure_stream(stream)
             self.connected = True
@@ -155,5 +156,5 @@ class Link:
                     one.cancel()
                 await asyncio.gather(working, leaving, return_exceptions=True)
         finally:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # one that was not made whole has a socket too
                 await connection.close()
