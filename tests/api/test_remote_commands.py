@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, serve: Any) -> Iterator[str
     folder = tmp_path_factory.mktemp("remote")
     app = create_app(ServiceSettings(f"sqlite:///{folder}/facts.db", folder))
     put_on_shelf(app.state.service.writer, "s9", "twin://bm1366?seed=1")
-    put_on_shelf(app.state.service.writer, "easy", "twin://bm1366?seed=1&share_bits=2")
+    put_on_shelf(app.state.service.writer, "easy", "twin://bm1366?seed=1&share_bits=4")
     with serve(app) as url:
         yield url
 
