@@ -29,7 +29,7 @@ from api.worker import Worker, WorkerSettings
 if TYPE_CHECKING:
     from conftest import Bench
 
-pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 # -- the database restarts -------------------------------------------------------------------------------------------

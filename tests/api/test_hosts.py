@@ -9,7 +9,7 @@ from typing import Any
 import netlab
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.service]
+pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from fault_rig import REPEATS, Program, Rig, driven, report, rig, tokens_driven, until
 
-pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def answered(at: Rig, before: int) -> bool:

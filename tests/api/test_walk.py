@@ -35,6 +35,7 @@ KEPT = ("not_a_server_error", "status_code_conformance", "content_type_conforman
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_fault_no_surprise_on_the_way(tmp_path: Path, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """No 500, no status that is not documented, no answer that does not fit its schema."""
     app = create_app(ServiceSettings(f"sqlite:///{tmp_path}/facts.db", tmp_path))
