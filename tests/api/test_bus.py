@@ -13,7 +13,8 @@ import httpx2
 import own_nats
 import pytest
 import sqlalchemy as sa
-from fault_rig import Door, rig, until
+from door import Door
+from fault_rig import rig, until
 
 from api.bus import Bus, BusSettings, FanIn
 from api.bus.messages import STREAM, token
