@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.connection import wait as wait_for
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from typing import cast
@@ -16,12 +19,15 @@ from asic_reservoir.executors.protocol import POLL_S, Job, Seldom
 from asic_reservoir.metering import Usage, metered
 from asic_reservoir.registry import boards_through
 
+ORPHAN_GRACE_S = 5.0
+"""So long a step that is under way may take to be kept once the process that asked for it is gone."""
 _done: Synchronized[int] | None = None
 _stop: Event | None = None
+_orphaned = threading.Event()
 
 
 class Processes:
-    """So many processes at once; they end when this one does.
+    """So many processes at once; they end when this one does, by SIGKILL too.
 
     Args:
         count: of processes.
@@ -77,7 +83,18 @@ def _initialize(done: Synchronized[int], stop: Event) -> None:
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     threadpool_limits(1)
+
+
+def _end_with_parent() -> None:
+    """A pool's process that waits for its next job would wait for ever: it holds both ends of the queue of jobs."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # the initializer runs in processes of a pool only
+    wait_for([parent.sentinel])
+    _orphaned.set()
+    time.sleep(ORPHAN_GRACE_S)
+    os._exit(1)
 
 
 def _job(plan: Plan, seed: int) -> tuple[SeedResult, Usage]:
@@ -85,7 +102,7 @@ def _job(plan: Plan, seed: int) -> tuple[SeedResult, Usage]:
     assert _done is not None
     assert _stop is not None
     counter, stop = _done, _stop
-    parent, seldom, over = os.getppid(), Seldom(), False
+    seldom, over = Seldom(), False
 
     def advance(steps: int) -> None:
         with counter.get_lock():
@@ -94,7 +111,7 @@ def _job(plan: Plan, seed: int) -> tuple[SeedResult, Usage]:
     def cancelled() -> bool:
         nonlocal over
         if not over and seldom.due():  # the answer may be a fifth of a second old; once said, it stays
-            over = stop.is_set() or os.getppid() != parent
+            over = stop.is_set() or _orphaned.is_set()
         return over
 
     usage = Usage()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -87,6 +89,32 @@ def test_a_run_is_cancelled(make: Any) -> None:
     long = SETTINGS.model_copy(update={"steps": 20_000})
     with pytest.raises(Interrupted):
         run_experiment(long, executor=make(), progress=progress, cancelled=begun.is_set)
+
+
+RUN_UNTIL_KILLED = """
+from asic_reservoir.executors import Processes
+from asic_reservoir.experiment import run_experiment
+from asic_reservoir.run_settings import RunSettings
+
+settings = RunSettings(task="narma10", seeds=SEEDS, steps=20_000, controls=False, curve=False, board="twin://bm1366?seed=1")
+run_experiment(settings, executor=Processes(2), progress=lambda done, total, text: print(done, text, flush=True))
+"""
+
+
+@pytest.mark.parametrize("seeds", [1, 4], ids=["one process idle", "both busy"])
+def test_no_process_outlives_a_killed_run(seeds: int) -> None:
+    program = RUN_UNTIL_KILLED.replace("SEEDS", str(seeds))
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            done, _, text = line.partition(" ")
+            if text.startswith("driving") and int(done):
+                break
+        processes = psutil.Process(run.pid).children(recursive=True)
+        assert len(processes) >= 2
+        run.kill()
+        _, left = psutil.wait_procs(processes, timeout=120)
+        assert left == []
 
 
 def test_what_has_one_holder_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> None:
