@@ -21,8 +21,8 @@ from drivers.wires_table import COMFORTABLE, render
 MAIN = "from asic_reservoir.cli import main; main()"
 SHORT = ["--seeds", "1", "--steps", "200", "--step-seconds", "0.5", "--rate-nonces", "250"]
 LAG = 0.3
-"""Of a stretch of five seconds: what device and driver may be late by where many programs share two cores. A wrong mask,
-unit or number of chips is a factor of two or more."""
+"""Of a stretch of five seconds: what device and driver may be late by where many programs share two cores. A wrong
+mask, unit or number of chips is a factor of two or more."""
 
 
 def run_code(*arguments: str) -> int:
