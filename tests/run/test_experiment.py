@@ -68,6 +68,7 @@ def test_the_json_has_what_other_programs_rely_on(report: ReportData) -> None:
     assert ids == ["prediction", "capacity", "lag-error", "telemetry", "raster"]
 
 
+@pytest.mark.slow
 def test_a_run_with_processes_is_the_same_to_the_last_digit(report: ReportData) -> None:
     assert plain(run_experiment(SHORT, workers=2)) == plain(report)
 
