@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
@@ -49,7 +51,8 @@ class Processes:
         done = cast("Synchronized[int]", context.Value("q", 0))
         stop = context.Event()
         with ProcessPoolExecutor(self._count, context, initializer=_initialize, initargs=(done, stop)) as pool:
-            futures: list[Future[tuple[SeedResult, Usage]]] = [pool.submit(_job, plan, seed) for plan, seed in jobs]
+            with _interrupts_held():  # the first submission starts the processes
+                futures: list[Future[tuple[SeedResult, Usage]]] = [pool.submit(_job, plan, seed) for plan, seed in jobs]
             try:
                 waiting: set[Future[tuple[SeedResult, Usage]]] = set(futures)
                 while waiting:
@@ -75,11 +78,20 @@ class Processes:
         return [future.result()[0] for future in futures]
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes started here begin deaf to Ctrl-C, which reaches the whole group: until :func:`_initialize` they would
+    end with a traceback of whatever they were importing."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _initialize(done: Synchronized[int], stop: Event) -> None:
     global _done, _stop
     _done, _stop = done, stop
-    import signal
-
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
