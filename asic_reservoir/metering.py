@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
-from asic_reservoir.board import Board, BoardInfo, Observation, Resumable, Step
+from asic_reservoir.around import BoardAround
+from asic_reservoir.board import Board, Observation, Resumable, Step
 
 
 @dataclass(slots=True)
@@ -48,31 +47,17 @@ class Usage:
         self.invalid += other.invalid
 
 
-class MeteredBoard:
+class MeteredBoard(BoardAround):
     """A board whose steps are added to a :class:`Usage`."""
 
     def __init__(self, board: Board, usage: Usage) -> None:
-        self._board, self._usage = board, usage
-
-    @property
-    def info(self) -> BoardInfo:
-        return self._board.info
+        super().__init__(board)
+        self._usage = usage
 
     def step(self, step: Step) -> Observation:
-        observation = self._board.step(step)
+        observation = super().step(step)
         self._usage.add(observation)
         return observation
-
-    def close(self) -> None:
-        self._board.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class MeteredResumableBoard(MeteredBoard):

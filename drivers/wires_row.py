@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from asic_reservoir.around import BoardAround
 from asic_reservoir.board import Board, BoardInfo, Observation, OperatingPoint, Step
 from asic_reservoir.drive import Interrupted
 from asic_reservoir.experiment import run_experiment
@@ -93,32 +92,17 @@ class WireRow:
         return asdict(self)
 
 
-class Counting:
+class Counting(BoardAround):
     """A Board around a board that counts what its steps brought."""
 
     def __init__(self, inner: Board) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.counted = Counted()
 
-    @property
-    def info(self) -> BoardInfo:
-        return self._inner.info
-
     def step(self, step: Step) -> Observation:
-        seen = self._inner.step(step)
+        seen = super().step(step)
         self.counted.add(seen)
         return seen
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Row:

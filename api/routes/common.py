@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
 from starlette.responses import Response
 
+from api.problems import ProblemError
 from api.schemas import NAME_PATTERN, UUID_PATTERN
 from api.service import Service
 
@@ -39,3 +41,11 @@ def page_response(items: list[dict[str, Any]], request: Request, limit: int) -> 
         url = request.url.include_query_params(cursor=following)
         headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
     return json_response({"items": items, "next": following}, headers=headers)
+
+
+def suffix_of(content_type: str | None, suffixes: Mapping[str, str]) -> str:
+    """Suffix of the file that an upload is, by its media type; raises ProblemError for one that is not taken."""
+    suffix = suffixes.get((content_type or "").partition(";")[0].strip().lower())
+    if suffix is None:
+        raise ProblemError("media-type", f"Content-Type {content_type!r}: must be one of {', '.join(suffixes)}")
+    return suffix

@@ -16,7 +16,7 @@ from api import schemas
 from api.intake import Intake, sweep
 from api.keys import note
 from api.problems import ProblemError
-from api.routes.common import Cursor, Limit, json_response, page_response, service_of
+from api.routes.common import Cursor, Limit, json_response, page_response, service_of, suffix_of
 from api.security import Reader, Runner
 from api.service import Service
 from api.shelf import put_on_shelf
@@ -106,9 +106,7 @@ async def upload_recording(
     With `board` it stands on the shelf as `replay://…`, and tasks run on it like on any board, in recorded time.
     """
     service = service_of(request)
-    suffix = SUFFIXES.get((content_type or "").partition(";")[0].strip().lower())
-    if suffix is None:
-        raise ProblemError("media-type", f"Content-Type {content_type!r}: must be one of {', '.join(SUFFIXES)}")
+    suffix = suffix_of(content_type, SUFFIXES)
     if board is not None and any(one["name"] == board for one in await service.views.shelf()):
         detail = f"board {board!r}: is on the shelf already, must be a new name"
         raise ProblemError("not-ready", detail, [("#query/board", detail)])

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api import schemas
 from api.intake import Intake
 from api.problems import ProblemError
-from api.routes.common import Cursor, Limit, json_response, page_response, service_of
+from api.routes.common import Cursor, Limit, json_response, page_response, service_of, suffix_of
 from api.security import Reader, Runner
 from asic_reservoir.store.facts import new_id, now_ns, uploads
 
@@ -74,9 +74,7 @@ async def upload_series(
 ) -> Response:
     """Bring a series with its target; give its `id` as the setting `file` of a task of kind `series`."""
     service = service_of(request)
-    suffix = SUFFIXES.get((content_type or "").partition(";")[0].strip().lower())
-    if suffix is None:
-        raise ProblemError("media-type", f"Content-Type {content_type!r}: must be one of {', '.join(SUFFIXES)}")
+    suffix = suffix_of(content_type, SUFFIXES)
     count = sa.select(sa.func.count()).select_from(uploads).where(uploads.c.owner == key.id)
     if await service.read(lambda c: c.execute(count).scalar_one()) >= MOST:
         raise ProblemError("too-many", f"series: {MOST} of this key, must be fewer; DELETE what is not needed")

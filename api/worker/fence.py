@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from api.queue.leases import Clock, StaleTokenError, boot_clock
+from asic_reservoir.around import BoardAround
 from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable, Step
 from asic_reservoir.errors import UsageError
 from asic_reservoir.kinds import Cancelled
@@ -44,8 +44,9 @@ class Fence:
         return self._clock() >= self.valid_until
 
 
-class FencedBoard:
-    """A board whose every step asks the fence first. A stale token reaches no wire.
+class FencedBoard(BoardAround):
+    """A board whose every step asks the fence first. A stale token reaches no wire; leaving the safe way, by
+    closing, is always allowed.
 
     Raises:
         UsageError: a real board other than the leased one.
@@ -59,30 +60,15 @@ class FencedBoard:
         if board.info.origin is Origin.MEASURED and board.info.uri != leased_uri:
             raise UsageError(f"board {board.info.uri}: not leased to this task, must be {leased_uri}")
         fence.check()
-        self._board, self._fence, self._meter, self._seen = board, fence, meter, seen
-
-    @property
-    def info(self) -> BoardInfo:
-        return self._board.info
+        super().__init__(board)
+        self._fence, self._meter, self._seen = fence, meter, seen
 
     def step(self, step: Step) -> Observation:
         self._fence.check()
-        observation = self._board.step(step)
+        observation = super().step(step)
         self._meter.add(observation)
         self._seen(self._board.info, observation)
         return observation
-
-    def close(self) -> None:
-        """Leaving the safe way is always allowed."""
-        self._board.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class FencedResumableBoard(FencedBoard):
