@@ -32,6 +32,15 @@ def report_of(executor: Executor | None, **options: Any) -> dict[str, Any]:
     return report
 
 
+def need_ray() -> None:
+    """Skips where Ray is not installed, and fails where nothing may be skipped."""
+    if importlib.util.find_spec("ray") is None:
+        reason = "Ray is not installed: pip install 'asic-reservoir[ray]'"
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 def ray_processes() -> list[psutil.Process]:
     """Processes that Ray has started beneath this one."""
     return [one for one in psutil.Process().children(recursive=True) if "ray" in " ".join(one.cmdline())]
@@ -48,8 +57,7 @@ def test_processes_give_the_same(expected: dict[str, Any]) -> None:
 
 def test_ray_gives_the_same_though_a_process_of_it_is_killed(expected: dict[str, Any]) -> None:
     """It listens on loopback only, and is gone afterwards."""
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("Ray is not installed: pip install 'asic-reservoir[ray]'")
+    need_ray()
     killed: list[int] = []
     listening: set[str] = set()
 
@@ -78,8 +86,8 @@ def test_ray_gives_the_same_though_a_process_of_it_is_killed(expected: dict[str,
 
 @pytest.mark.parametrize("make", [lambda: Processes(2), lambda: RayCluster(count=2)], ids=["processes", "ray"])
 def test_a_run_is_cancelled(make: Any) -> None:
-    if "ray" in os.environ.get("PYTEST_CURRENT_TEST", "") and importlib.util.find_spec("ray") is None:
-        pytest.skip("Ray is not installed: pip install 'asic-reservoir[ray]'")
+    if "ray" in os.environ.get("PYTEST_CURRENT_TEST", ""):
+        need_ray()
     begun = threading.Event()
 
     def progress(done: int, total: int, text: str) -> None:
