@@ -171,12 +171,12 @@ def test_emergency_stop_by_keyboard(browser: Any, service: tuple[str, Any]) -> N
     page.wait_for_selector("#stop-s9")
     page.focus("#stop-s9")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#stop-dialog[open]")
-    assert page.evaluate("document.activeElement.id") == "stop-confirm"
+    page.wait_for_selector("#stop-dialog[open] #stop-confirm:focus")
     visit.shoot("4-stop")
     visit.accessible()
     page.keyboard.press("Escape")
     page.wait_for_selector("#stop-dialog:not([open])", state="attached")
+    page.wait_for_selector("#stop-s9:focus")
     assert page.get_attribute('tr[data-board="s9"]', "data-state") != "stopped"
     page.focus("#stop-s9")
     page.keyboard.press("Enter")
@@ -190,12 +190,40 @@ def test_emergency_stop_by_keyboard(browser: Any, service: tuple[str, Any]) -> N
     page.keyboard.press("Tab")
     page.keyboard.type("smoke")
     page.keyboard.press("Enter")
-    page.wait_for_selector('tr[data-board="s9"][data-state="stopped"]')
-    assert page.evaluate("document.activeElement.id") == "release-s9"
+    page.wait_for_selector('tr[data-board="s9"][data-state="stopped"] #release-s9:focus')
     visit.shoot("5-stopped")
     visit.accessible()
     page.keyboard.press("Enter")
-    page.wait_for_selector('tr[data-board="s9"]:not([data-state="stopped"])')
+    page.wait_for_selector('tr[data-board="s9"]:not([data-state="stopped"]) #stop-s9:focus')
+
+
+def test_an_overtaken_answer_is_not_drawn(browser: Any, service: tuple[str, Any]) -> None:
+    visit = Visit(browser, service[0])
+    page = visit.page
+    held: list[Any] = []
+
+    def hold_the_first(route: Any) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.wait_for_selector("#board option", state="attached")
+    page.route("**/page/shelf", hold_the_first)
+    while not held:
+        page.wait_for_timeout(20)
+    page.click("#stop-lv06")
+    page.fill("#stop-confirm", "lv06")
+    page.click("#stop-do")
+    page.wait_for_selector("#release-lv06:focus")
+    late = held[0].request
+    with page.expect_event("requestfinished", lambda request: request == late):
+        held[0].fulfill(status=200, content_type="text/html", body="<p id=late>as it was before the stop</p>")
+    page.wait_for_timeout(200)
+    assert page.locator("#late").count() == 0
+    assert page.locator("#release-lv06:focus").count() == 1
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#stop-lv06:focus")
 
 
 def test_without_the_right_nothing_is_stopped(browser: Any, service: tuple[str, Any]) -> None:

@@ -28,14 +28,23 @@ async function ask(path, options = {}) {
 const post = (path, body) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
-// A table that is replaced must not take the focus of who works in it by keyboard.
+// A table that is replaced must not take the focus of who works in it by keyboard, and an answer that was overtaken by
+// a later one must not be drawn over it: it would show a stopped board as running.
+const asked = {}, drawn = {};
 async function refresh(id) {
+  const turn = asked[id] = (asked[id] ?? 0) + 1;
   const html = await (await ask(`/page/${id}`)).text();
-  if (at(id).innerHTML === html) return;
-  const focus = at(id).contains(document.activeElement) ? document.activeElement.id : "";
+  if (turn < (drawn[id]?.turn ?? 0)) return;
+  const same = drawn[id]?.html === html;
+  drawn[id] = { turn, html };
+  if (same) return;
+  const active = at(id).contains(document.activeElement) ? document.activeElement : null;
+  const row = active?.closest("[data-board]")?.dataset.board;
   at(id).innerHTML = html;
-  if (focus && at(focus)) at(focus).focus();
+  if (active) (at(active.id) ?? (row && buttonOf(row)))?.focus();
 }
+
+const buttonOf = (board) => at(`release-${board}`) ?? at(`stop-${board}`);
 
 async function refreshAll(everything = true) {
   if (document.hidden) return;
@@ -266,6 +275,7 @@ function askToStop(name) {
 async function stopClosed() {
   const name = stopping;
   stopping = null;
+  buttonOf(name)?.focus(); // its row is followed from here, whatever the button becomes
   if (at("stop-dialog").returnValue === "do") {
     try {
       await post(`/api/v1/boards/${name}/stop`, { confirm: at("stop-confirm").value, reason: at("stop-reason").value });
@@ -275,7 +285,6 @@ async function stopClosed() {
     }
   }
   await refreshAll();
-  (at(`release-${name}`) ?? at(`stop-${name}`))?.focus();
 }
 
 async function release(name) {
@@ -286,7 +295,6 @@ async function release(name) {
     tell(`${name} is not released: ${error.message}`, true);
   }
   await refreshAll();
-  at(`stop-${name}`)?.focus();
 }
 
 async function useKey(event) {
