@@ -10,11 +10,18 @@ from pathlib import Path
 import own_postgres
 import pytest
 import sqlalchemy as sa
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from asic_reservoir.store.facts import open_engine, upgrade
 
-settings.register_profile("untimed", deadline=None)  # a busy machine, or a first compilation, is no failure
+# No time limits: a busy machine, or a first compilation, is no failure. The examples are the same in every run, so that
+# a run says something about the change that it tests; ASIC_RESERVOIR_RANDOM_EXAMPLES=1 draws others each time.
+settings.register_profile(
+    "untimed",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("ASIC_RESERVOIR_RANDOM_EXAMPLES") != "1",
+)
 settings.load_profile("untimed")
 
 

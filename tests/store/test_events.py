@@ -431,7 +431,7 @@ def test_a_nonce_costs_no_more_than_it_should(tmp_path: Path) -> None:
     assert path.stat().st_size <= 10.5 * n
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30)
 @given(
     st.binary(max_size=300) | st.text().map(str.encode) | st.just(b'{"format":"asic-reservoir run","run":1,"sha256":2}')
 )

@@ -398,7 +398,7 @@ def test_a_damaged_export_is_refused_and_nothing_is_left(seed: int, export_bytes
         assert "\n" not in str(error)  # noqa: PT017
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25)
 @given(
     st.binary(max_size=200)
     | st.recursive(

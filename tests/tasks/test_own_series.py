@@ -107,7 +107,9 @@ def test_missing_file_wrong_suffix_and_too_many_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy", "parquet"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_any_damage_gives_a_series_or_a_typed_error(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     whole = write(tmp_path, kind).read_bytes()
