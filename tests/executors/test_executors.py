@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -42,8 +43,13 @@ def need_ray() -> None:
 
 
 def ray_processes() -> list[psutil.Process]:
-    """Processes that Ray has started beneath this one."""
-    return [one for one in psutil.Process().children(recursive=True) if "ray" in " ".join(one.cmdline())]
+    """Processes that Ray has started beneath this one. They come and go while they are looked at."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "ray" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +71,16 @@ def test_ray_gives_the_same_though_a_process_of_it_is_killed(expected: dict[str,
         if killed or not text.startswith("driving"):
             return
         for process in ray_processes():
-            for one in process.net_connections("inet"):
-                if one.status == psutil.CONN_LISTEN:
-                    listening.add(one.laddr.ip)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for one in process.net_connections("inet"):
+                    if one.status == psutil.CONN_LISTEN:
+                        listening.add(one.laddr.ip)
         for process in ray_processes():
-            if process.name().startswith("ray::_job"):
-                killed.append(process.pid)
-                process.kill()
-                return
+            with contextlib.suppress(psutil.NoSuchProcess):  # its job may have ended meanwhile: take the next
+                if process.name().startswith("ray::_job"):
+                    process.kill()
+                    killed.append(process.pid)
+                    return
 
     assert report_of(RayCluster(count=2), progress=progress) == expected
     assert killed, "no job was seen"

@@ -56,6 +56,9 @@ class Victims:
         return self._answer()
 
     def status(self) -> list[int]:
+        assert self._server.stdin is not None
+        self._server.stdin.write("\n")
+        self._server.stdin.flush()
         return self._answer()
 
     def kill(self, play: str, folder: Path, seed: int, within_s: float) -> int:
@@ -63,8 +66,9 @@ class Victims:
         acks = folder.parent / "acks"
         acks.unlink(missing_ok=True)
         (child,) = self.ask(play, folder, seed)
-        deadline = time.monotonic() + 30
-        while not (acks.exists() and acks.stat().st_size) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120
+        while not (acks.exists() and acks.stat().st_size):
+            assert time.monotonic() < deadline, "the victim says nothing"
             time.sleep(0.0005)
         time.sleep(random.Random(seed).uniform(0, within_s))
         os.kill(child, signal.SIGKILL)
@@ -80,7 +84,7 @@ class Victims:
     def close(self) -> None:
         assert self._server.stdin is not None
         self._server.stdin.close()
-        self._server.wait(10)
+        self._server.wait(60)
 
 
 @pytest.fixture(scope="module")

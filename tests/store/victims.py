@@ -1,8 +1,9 @@
 """Processes to be killed. One server imports what they need, and forks a child for every request.
 
 A request is a line of JSON on stdin: ``{"play": name, "folder": path, "seed": n}``. The server answers with the
-number of the child, and with its exit status when it is gone. A child reports what was acknowledged to it by appending
-an int64 to the file ``acks``: a single write, that survives the child.
+numbers of the children. An empty line asks for their exit statuses, which come when they are gone: until then a child
+that has ended keeps its number, so that a signal for it reaches nobody else. A child reports what was acknowledged to
+it by appending an int64 to the file ``acks``: a single write, that survives the child.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def hold(folder: Path, seed: int) -> None:
     refused = folder / "refused"
     try:
         with EventLog(RunFolder.at(folder)):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while not refused.exists() and time.monotonic() < deadline:
                 time.sleep(0.0005)
     except BusyError:
@@ -127,6 +128,7 @@ def serve() -> None:
                     os._exit(1)
             children.append(child)
         print(json.dumps(children), flush=True)
+        sys.stdin.readline()
         print(json.dumps([os.waitpid(child, 0)[1] for child in children]), flush=True)
 
 
