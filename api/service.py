@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -13,13 +14,14 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 
 from api.bus import Bus, FanIn
+from api.homeward import Homeward
 from api.janitor import tidy
 from api.news import News
 from api.settings import ServiceSettings
 from api.views import Views
 from api.worker import Worker, WorkerSettings
 from asic_reservoir.errors import AsicReservoirError
-from asic_reservoir.store.facts import Writer, open_engine, upgrade
+from asic_reservoir.store.facts import Item, Together, Writer, open_engine, upgrade
 
 T = TypeVar("T")
 TIDY_S = 60.0
@@ -46,6 +48,7 @@ class Service:
         self.started = time.time()
         self._inline = self.engine.dialect.name == "sqlite"
         self._reader: sa.Connection | None = None
+        self._homeward: Homeward | None = None
         self._chores: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -92,7 +95,17 @@ class Service:
 
     async def write(self, unit: Callable[[sa.Connection], T]) -> T:
         """Change the database; returns when it is on the disk."""
-        return await asyncio.wrap_future(self.writer.submit(unit))
+        return await self._bring(self.writer.submit(unit))
+
+    async def gather(self, work: Together[Item, T], item: Item) -> T:
+        """Change the database together with who does the same; returns when it is on the disk."""
+        return await self._bring(self.writer.gather(work, item))
+
+    def _bring(self, future: Future[T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        if self._homeward is None or self._homeward.loop is not loop:
+            self._homeward = Homeward(loop)
+        return self._homeward.bring(future)
 
     def nudge(self, board_id: str) -> None:
         """A board has something new to do."""

@@ -2,7 +2,7 @@
 
 from api.queue.leases import Lease, LeaseWatch, StaleTokenError, free, hold, renew, take
 from api.queue.states import FINAL, TaskState
-from api.queue.submit import Draft, IdempotencyError, QueueFullError, submit
+from api.queue.submit import Draft, IdempotencyError, QueueFullError, submit, submit_all
 from api.queue.work import Claim, FileContent, Finished, Recovered, claim, finish, recover, request_cancel, say
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "request_cancel",
     "say",
     "submit",
+    "submit_all",
     "take",
 ]

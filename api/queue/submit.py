@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,68 +39,101 @@ class Draft:
     idempotency_key: str | None = None
     fingerprint: str = ""
     """SHA-256 of the request, to compare repetitions with."""
+    most_waiting: int | None = None
+    """Tasks of this owner that may wait, with this one."""
 
 
 # made once: to make a statement costs as much as to execute it
-_ON_SHELF = sa.select(shelf.c.name).where(shelf.c.board_id == sa.bindparam("board_id"))
+_ON_SHELF = sa.select(shelf.c.board_id).where(shelf.c.board_id.in_(sa.bindparam("boards", expanding=True)))
+_WAITING = sa.select(sa.func.count()).where(
+    tasks.c.owner == sa.bindparam("owner"), tasks.c.state == TaskState.QUEUED.value
+)
 _INSERT = tasks.insert()
 
 
-def submit(connection: sa.Connection, draft: Draft, most_waiting: int | None = None) -> tuple[str, bool]:
+def submit_all(connection: sa.Connection, drafts: Sequence[Draft]) -> list[str | Exception]:
+    """Queue tasks, with one look and one statement for all of them.
+
+    Args:
+        connection: in a transaction that writes.
+        drafts: without idempotency keys; see :func:`submit` for one that has one.
+
+    Returns:
+        For each its identifier, or NotFoundError or QueueFullError, as :func:`submit` raises them.
+    """
+    boards = {draft.board_id for draft in drafts}
+    known = set(connection.execute(_ON_SHELF, {"boards": list(boards)}).scalars())
+    limited = {draft.owner for draft in drafts if draft.most_waiting is not None}
+    waiting = {owner: connection.execute(_WAITING, {"owner": owner}).scalar_one() for owner in limited}
+    now = now_ns()
+    outcomes: list[str | Exception] = []
+    rows: list[dict[str, Any]] = []
+    for draft in drafts:
+        if draft.most_waiting is not None and waiting[draft.owner] >= draft.most_waiting:
+            words = f"queue: {draft.most_waiting} tasks of this key wait already, must be fewer"
+            outcomes.append(QueueFullError(words))
+        elif draft.board_id not in known:
+            outcomes.append(NotFoundError(f"board {draft.board_id}: not on the shelf"))
+        else:
+            task_id = new_id(now)
+            outcomes.append(task_id)
+            rows.append(_row(draft, task_id, now))
+            if draft.owner in waiting:
+                waiting[draft.owner] += 1
+    if rows:
+        connection.execute(_INSERT, rows)
+    for board_id in boards & known:
+        notify(connection, "board", board_id)
+    return outcomes
+
+
+def submit(connection: sa.Connection, draft: Draft) -> tuple[str, bool]:
     """Queue a task; its identifier, and whether it is new.
 
     Raises:
         NotFoundError: the service has no such board.
         IdempotencyError: the idempotency key was used for another request.
-        QueueFullError: more tasks would wait than ``most_waiting``.
+        QueueFullError: more tasks of this owner would wait than may.
     """
-    now = now_ns()
     if draft.idempotency_key is not None:
-        before = connection.execute(
-            sa.select(idempotency.c.task_id, idempotency.c.sha256).where(
-                idempotency.c.owner == draft.owner, idempotency.c.name == draft.idempotency_key
-            )
-        ).one_or_none()
+        before = connection.execute(_BEFORE, {"owner": draft.owner, "name": draft.idempotency_key}).one_or_none()
         if before is not None:
             return _repeated(draft, before.task_id, before.sha256), False
-    if most_waiting is not None:
-        waiting = sa.select(sa.func.count()).where(tasks.c.owner == draft.owner, tasks.c.state == TaskState.QUEUED)
-        if connection.execute(waiting).scalar_one() >= most_waiting:
-            raise QueueFullError(f"queue: {most_waiting} tasks of this key wait already, must be fewer")
-    if connection.execute(_ON_SHELF, {"board_id": draft.board_id}).first() is None:
-        raise NotFoundError(f"board {draft.board_id}: not on the shelf")
-    task_id = new_id(now)
-    connection.execute(
-        _INSERT,
-        {
-            "id": task_id,
-            "kind": draft.kind,
-            "request": draft.request,
-            "state": TaskState.QUEUED.value,
-            "key_id": draft.owner or None,
-            "owner": draft.owner,
-            "created_utc_ns": now,
-            "board_id": draft.board_id,
-            "priority": draft.priority,
-            "deadline_utc_ns": draft.deadline_utc_ns,
-            "max_attempts": draft.max_attempts,
-        },
-    )
+    [task_id] = submit_all(connection, [draft])
+    if isinstance(task_id, Exception):
+        raise task_id
     if draft.idempotency_key is not None:
-        row = {"owner": draft.owner, "name": draft.idempotency_key, "sha256": draft.fingerprint}
+        name = {"owner": draft.owner, "name": draft.idempotency_key}
+        row = name | {"sha256": draft.fingerprint, "task_id": task_id, "created_utc_ns": now_ns()}
         try:
             with connection.begin_nested():
-                connection.execute(idempotency.insert(), row | {"task_id": task_id, "created_utc_ns": now})
+                connection.execute(idempotency.insert(), row)
         except sa.exc.IntegrityError:  # two at once, on PostgreSQL: the other was faster
-            before = connection.execute(
-                sa.select(idempotency.c.task_id, idempotency.c.sha256).where(
-                    idempotency.c.owner == draft.owner, idempotency.c.name == draft.idempotency_key
-                )
-            ).one()
+            before = connection.execute(_BEFORE, name).one()
             connection.execute(tasks.delete().where(tasks.c.id == task_id))
             return _repeated(draft, before.task_id, before.sha256), False
-    notify(connection, "board", draft.board_id)
     return task_id, True
+
+
+_BEFORE = sa.select(idempotency.c.task_id, idempotency.c.sha256).where(
+    idempotency.c.owner == sa.bindparam("owner"), idempotency.c.name == sa.bindparam("name")
+)
+
+
+def _row(draft: Draft, task_id: str, now: int) -> dict[str, Any]:
+    return {
+        "id": task_id,
+        "kind": draft.kind,
+        "request": draft.request,
+        "state": TaskState.QUEUED.value,
+        "key_id": draft.owner or None,
+        "owner": draft.owner,
+        "created_utc_ns": now,
+        "board_id": draft.board_id,
+        "priority": draft.priority,
+        "deadline_utc_ns": draft.deadline_utc_ns,
+        "max_attempts": draft.max_attempts,
+    }
 
 
 def _repeated(draft: Draft, task_id: str, fingerprint: str) -> str:

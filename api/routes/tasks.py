@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api import schemas
 from api.problems import ProblemError
-from api.queue import Draft, TaskState, request_cancel, submit
+from api.queue import Draft, TaskState, request_cancel, submit, submit_all
 from api.queue.streams import open_stream
 from api.routes.admission import admit
 from api.routes.common import Cursor, Limit, TaskId, json_response, page_response, service_of
@@ -133,16 +133,19 @@ async def submit_task(
         max_attempts=wanted.max_attempts,
         idempotency_key=idempotency_key,
         fingerprint="" if idempotency_key is None else _fingerprint(wanted, params),
+        most_waiting=int(key.limits.get("tasks_waiting", service.settings.tasks_waiting)) if key.id else None,
     )
-    most = int(key.limits.get("tasks_waiting", service.settings.tasks_waiting)) if key.id else None
 
     def queue(connection: sa.Connection) -> tuple[str, bool]:
-        task_id, new = submit(connection, draft, most)
+        task_id, new = submit(connection, draft)
         if new and admission is not None:
             open_stream(connection, task_id, admission.reservation_id, admission.low, admission.high)
         return task_id, new
 
-    task_id, new = await service.write(queue)
+    if idempotency_key is None and admission is None:
+        task_id, new = await service.gather(submit_all, draft), True
+    else:
+        task_id, new = await service.write(queue)
     if new:
         service.nudge(board_id)
         position, start = await service.views.join(board_id, wanted.priority)

@@ -26,10 +26,11 @@ from api.queue import (
     request_cancel,
     say,
     submit,
+    submit_all,
     take,
 )
 from asic_reservoir.errors import NotFoundError
-from asic_reservoir.store.facts import attempts, now_ns, reservations, results, task_events, task_files
+from asic_reservoir.store.facts import attempts, keys, now_ns, reservations, results, task_events, task_files, tasks
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -168,8 +169,6 @@ def test_cancel_wins_over_everything_but_an_end(bench: Bench) -> None:
 
 
 def test_order_priority_then_fair_share_then_age(bench: Bench) -> None:
-    from asic_reservoir.store.facts import keys
-
     for name in ("heavy", "light"):
         row = {"id": name, "name": name, "hash": name, "scopes": [], "created_utc_ns": 0}
         bench.run(lambda c, row=row: c.execute(keys.insert(), row))
@@ -218,9 +217,25 @@ def test_one_name_is_one_task_however_many_ask_at_once(bench: Bench) -> None:
     with pytest.raises(IdempotencyError, match="'mine'"):
         bench.run(lambda c: submit(c, other))
     with pytest.raises(QueueFullError, match="1 tasks"):
-        bench.run(lambda c: submit(c, Draft("observe", {}, bench.board), most_waiting=1))
+        bench.run(lambda c: submit(c, Draft("observe", {}, bench.board, most_waiting=1)))
     with pytest.raises(NotFoundError):
         bench.run(lambda c: submit(c, Draft("observe", {}, "nobody")))
+
+
+def test_many_at_once_are_queued_as_one_by_one(bench: Bench) -> None:
+    row = {"id": "k", "name": "k", "hash": "k", "scopes": [], "created_utc_ns": 0}
+    bench.run(lambda c: c.execute(keys.insert(), row))
+    put(bench, owner="k")
+    drafts = [Draft("observe", {"params": {"n": n}}, bench.board, "k", priority=n, most_waiting=3) for n in range(3)]
+    drafts += [Draft("observe", {}, "nobody"), Draft("observe", {"params": {"n": 9}}, bench.board)]
+    first, second, full, unknown, last = bench.run(lambda c: submit_all(c, drafts))
+    assert isinstance(full, QueueFullError)
+    assert isinstance(unknown, NotFoundError)
+    for task_id, draft in ((first, drafts[0]), (second, drafts[1]), (last, drafts[4])):
+        found = bench.task(task_id)
+        assert (found["request"], found["owner"], found["priority"]) == (draft.request, draft.owner, draft.priority)
+    with bench.engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(tasks)).scalar_one() == 4
 
 
 def test_two_databases_connections_race_for_one_lease(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,53 @@ def test_many_callers_one_commit_and_a_failure_is_alone(engine: sa.Engine) -> No
         assert connection.execute(sa.select(sa.func.count()).select_from(facts.keys)).scalar_one() == 33
     with pytest.raises(UsageError, match="closed"):
         writer.run(lambda c: None)
+
+
+def test_what_waits_side_by_side_is_done_together(engine: sa.Engine) -> None:
+    """In order, with work by itself between; an item that is refused is refused alone."""
+    calls: list[int] = []
+
+    def insert_keys(connection: sa.Connection, names: Sequence[str]) -> list[str | Exception]:
+        calls.append(len(names))
+        wrong = [name for name in names if name.startswith("wrong")]
+        connection.execute(facts.keys.insert(), [key(name) for name in names if name not in wrong])
+        return [UsageError(name) if name in wrong else name for name in names]
+
+    with Writer(engine) as writer:
+        began, hold = threading.Event(), threading.Event()
+
+        def wait(connection: sa.Connection) -> bool:
+            began.set()
+            return hold.wait(60)
+
+        writer.submit(wait)
+        assert began.wait(60)  # what comes now waits together
+        names = [f"a{i}" for i in range(20)] + ["wrong"]
+        first = [writer.gather(insert_keys, name) for name in names]
+        seen = writer.submit(lambda c: c.execute(sa.select(sa.func.count()).select_from(facts.keys)).scalar_one())
+        # the second of these finds its name taken: the call as a whole raises, and each is tried by itself
+        second = [writer.gather(insert_keys, name) for name in ("b", "a3", "c")]
+        hold.set()
+        assert [future.result() for future in first[:-1]] == names[:-1]
+        assert isinstance(first[-1].exception(), UsageError)
+        assert seen.result() == 20
+        assert [second[0].result(), second[2].result()] == ["b", "c"]
+        assert isinstance(second[1].exception(), sa.exc.IntegrityError)
+    assert calls == [21, 3, 1, 1, 1]
+
+
+def test_work_that_forgets_an_item_is_an_error_of_each(engine: sa.Engine) -> None:
+    def forgetful(connection: sa.Connection, names: Sequence[str]) -> list[str | Exception]:
+        connection.execute(facts.keys.insert(), [key(name) for name in names])
+        return []
+
+    with Writer(engine) as writer:
+        futures = [writer.gather(forgetful, name) for name in ("a", "b")]
+        for future in futures:
+            with pytest.raises(RuntimeError, match="0 outcomes of 1 items"):
+                future.result()
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(facts.keys)).scalar_one() == 0
 
 
 def test_a_locked_database_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

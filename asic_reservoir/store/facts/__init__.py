@@ -39,9 +39,11 @@ from asic_reservoir.store.facts.schema import (
 )
 from asic_reservoir.store.facts.streams import stream_steps, streams, uploads
 from asic_reservoir.store.facts.workers import workers
-from asic_reservoir.store.facts.writer import Writer
+from asic_reservoir.store.facts.writer import Item, Together, Writer
 
 __all__ = [
+    "Item",
+    "Together",
     "Writer",
     "attempts",
     "audit",
