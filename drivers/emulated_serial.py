@@ -42,6 +42,8 @@ class Pty:
         self._device_path = os.ttyname(slave)
         # Kept open: without any holder of the other side a read here would fail until a host comes.
         self._slave = slave
+        self.refused_bytes = 0
+        """What the host's full buffer did not take."""
         self._link = link
         if link is not None:
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -70,9 +72,11 @@ class Pty:
             raise
 
     def write(self, data: bytes) -> None:
-        """To the host; what its full buffer does not take is lost, as on a real line."""
+        """To the host; what its full buffer does not take is lost, as on a real line, and counted."""
+        taken = 0
         with contextlib.suppress(BlockingIOError):
-            os.write(self.fd, data)
+            taken = os.write(self.fd, data)
+        self.refused_bytes += len(data) - taken
 
     def close(self) -> None:
         """Pull the plug."""
@@ -173,6 +177,8 @@ class SerialDevice:
         self._stopped = False
         self.skipped_s = 0.0
         """Time in which the device stood still because this machine did not keep up with its speed."""
+        self.late_s = 0.0
+        """The most by which the device ran behind its time; whoever measures sets it to 0 before."""
 
     def _plug(self) -> None:
         self.data, self.control = Pty(self._links[0]), Pty(self._links[1])
@@ -190,6 +196,9 @@ class SerialDevice:
     def on_tick(self, now_ns: int) -> None:
         """Physics goes on to ``now_ns`` plus one tick."""
         raise NotImplementedError
+
+    def on_stood_still(self, host_s: float) -> None:
+        """No physics went on for so long: clocks of the device's own parts must not have run either."""
 
     def next_event_ns(self) -> int | None:
         """When :meth:`on_events` must be called; None for not at all."""
@@ -228,11 +237,13 @@ class SerialDevice:
                 if self.control.fd in ready and (data := self.control.read()):
                     self.on_control(data, now)
                 if now >= next_tick:
-                    self.on_tick(next_tick)
-                    next_tick += tick_ns
+                    self.late_s = max(self.late_s, (now - next_tick) * 1e-9)
                     if now - next_tick > 50 * tick_ns:  # this machine is too slow or slept: do not run after it
                         self.skipped_s += (now - next_tick) * 1e-9
+                        self.on_stood_still((now - next_tick) * 1e-9)
                         next_tick = now
+                    self.on_tick(next_tick)
+                    next_tick += tick_ns
                 self.on_events(now)
                 for frame in self.line.take_due(monotonic_raw_ns()):
                     self._transmit(frame)

@@ -35,8 +35,8 @@ _CHIP_ID = 0x1366
 _ANSWER_S = 1.0
 _READ_TRIES = 3
 _BAUD_TOLERANCE = 0.02
-_BAUD_SETTLE_S = 0.05
-"""Around a change of baud the line may carry garbage."""
+_BAUD_SETTLE_S = (0.05, 0.2, 1.0)
+"""Around a change of baud the line may carry garbage; so long in turn where the chips have not followed."""
 
 
 class Chain:
@@ -79,14 +79,16 @@ class Chain:
                 self._answers.append(reply)
         return True
 
-    def read(self, register: int, chip: int | None = None, wanted: int = 1) -> list[RegisterReply]:
+    def read(
+        self, register: int, chip: int | None = None, wanted: int = 1, tries: int = _READ_TRIES
+    ) -> list[RegisterReply]:
         """Answers of ``wanted`` chips to a read; nonces that come meanwhile are kept.
 
         Raises:
-            TimeoutExpiredError: fewer answered, three times.
+            TimeoutExpiredError: fewer answered, that many times.
             LinkError: the line is gone.
         """
-        for _ in range(_READ_TRIES):
+        for _ in range(tries):
             self._answers.clear()
             self.send(ReadRegister(register, chip))
             deadline = time.monotonic() + _ANSWER_S
@@ -100,7 +102,7 @@ class Chain:
                 return answers
         raise TimeoutExpiredError(
             f"chain at {self.port.path!r}: {len(answers)} of {wanted} chips answered a read of register "
-            f"{register:02x}, {_READ_TRIES} times within {_ANSWER_S:g} s"
+            f"{register:02x}, {tries} times within {_ANSWER_S:g} s"
         )
 
     # -- writing --------------------------------------------------------------------------------------------------
@@ -140,15 +142,28 @@ class Chain:
         self._check_identities(identities)
         for command in self._set_up(difficulty):
             self.send(command)
-        self.send(WriteRegister(Bm1366Register.FAST_UART, fast_uart(self._fast_baud)))
-        self.port.drain()
-        time.sleep(_BAUD_SETTLE_S)
-        self._listen_fast()
-        time.sleep(_BAUD_SETTLE_S)
-        self.port.discard_input()
-        self.replies.flush()
-        self.read(Bm1366Register.CHIP_ID, wanted=self.n_chips)
+        self.read(Bm1366Register.CHIP_ID, wanted=self.n_chips)  # all of it was taken before the rate changes
+        self._go_fast()
         self.frequency_mhz = [RESET_MHZ] * self.n_chips
+
+    def _go_fast(self) -> None:
+        """Chips and host to the fast rate; where the order did not reach the chips in time, once more."""
+        for settle_s in _BAUD_SETTLE_S:
+            last = settle_s == _BAUD_SETTLE_S[-1]
+            self.send(WriteRegister(Bm1366Register.FAST_UART, fast_uart(self._fast_baud)))
+            self.port.drain()
+            time.sleep(settle_s)
+            self._listen_fast()
+            time.sleep(settle_s)
+            self.port.discard_input()
+            self.replies.flush()
+            try:
+                self.read(Bm1366Register.CHIP_ID, wanted=self.n_chips, tries=_READ_TRIES if last else 1)
+                return
+            except TimeoutExpiredError:
+                if last:
+                    raise
+                self.port.set_baud(_BOOT_BAUD)
 
     def _listen_fast(self) -> None:
         """The rate that the chip's divider really makes where the adapter can, else the round one of the firmwares."""

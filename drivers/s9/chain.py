@@ -32,7 +32,8 @@ _MAX_REFERENCE = 15
 _CHIP_ID = 0x1387
 _ANSWER_S = 1.0
 _READ_TRIES = 3
-_BAUD_SETTLE_S = 0.05
+_BAUD_SETTLE_S = (0.05, 0.2, 1.0)
+"""Around a change of baud the line may carry garbage; so long in turn where the chips have not followed."""
 _INACTIVE_PAUSE_S = 0.1
 _I2C_START, _I2C_BUSY = 1 << 24, 1 << 31
 _SENSOR_ADDRESS = 0x98
@@ -67,14 +68,14 @@ class S9Chain:
                 self._answers.append(reply)
         return True
 
-    def read(self, register: int, chip: int | None, wanted: int = 1) -> list[int]:
+    def read(self, register: int, chip: int | None, wanted: int = 1, tries: int = _READ_TRIES) -> list[int]:
         """Values that ``wanted`` chips answer; the replies name neither chip nor register, so one read at a time.
 
         Raises:
-            TimeoutExpiredError: fewer answered, three times.
+            TimeoutExpiredError: fewer answered, that many times.
             LinkError: the line is gone.
         """
-        for _ in range(_READ_TRIES):
+        for _ in range(tries):
             while self.pump(0.0):
                 pass
             self._answers.clear()
@@ -86,7 +87,7 @@ class S9Chain:
                 return [answer.value for answer in self._answers]
         raise TimeoutExpiredError(
             f"chain at {self.port.path!r}: {len(self._answers)} of {wanted} chips answered a read of register "
-            f"{register:02x}, {_READ_TRIES} times within {_ANSWER_S:g} s"
+            f"{register:02x}, {tries} times within {_ANSWER_S:g} s"
         )
 
     # -- writing --------------------------------------------------------------------------------------------------
@@ -130,14 +131,24 @@ class S9Chain:
         self._open_cores()
 
     def _set_baud(self) -> None:
+        """Chips and host to the fast rate; where the order did not reach the chips in time, once more."""
         divider = uart_divider(self._fast_baud)
-        self.send(WriteRegister(Bm1387Register.MISC_CONTROL, _MISC_BASE | _MISC_GATE_BLOCK | divider << 8))
-        self.port.drain()
-        time.sleep(_BAUD_SETTLE_S)
-        self.port.set_baud(self._fast_baud)
-        time.sleep(_BAUD_SETTLE_S)
-        self.port.discard_input()
-        self.replies.flush()
+        for settle_s in _BAUD_SETTLE_S:
+            last = settle_s == _BAUD_SETTLE_S[-1]
+            self.send(WriteRegister(Bm1387Register.MISC_CONTROL, _MISC_BASE | _MISC_GATE_BLOCK | divider << 8))
+            self.port.drain()
+            time.sleep(settle_s)
+            self.port.set_baud(self._fast_baud)
+            time.sleep(settle_s)
+            self.port.discard_input()
+            self.replies.flush()
+            try:
+                self.read(Bm1387Register.CHIP_ID, None, self.n_chips, tries=_READ_TRIES if last else 1)
+                return
+            except TimeoutExpiredError:
+                if last:
+                    raise
+                self.port.set_baud(BOOT_BAUD)
 
     def _open_cores(self) -> None:
         """One dummy work a core with the gates blocked, then the gates open."""

@@ -72,6 +72,10 @@ class EmulatedPic:
             self.enabled = False
             self.cut_offs += 1
 
+    def stood_still(self, board_s: float) -> None:
+        """So long nobody could have sent it a heartbeat: the machine that emulates all of this was late."""
+        self._last_beat_s += board_s
+
     def write(self, data: bytes) -> None:
         self._acknowledge()
         if len(data) != 1:
@@ -282,6 +286,9 @@ class EmulatedHashboard(SerialDevice):
             at = now_ns + round(float(offset_s) / self.speed * 1e9)
             heapq.heappush(self._events, (at, self._order, int(chip), int(core), bool(valid)))
             self._order += 1
+
+    def on_stood_still(self, host_s: float) -> None:
+        self.pic.stood_still(host_s * self.speed)
 
     def next_event_ns(self) -> int | None:
         return self._events[0][0] if self._events else None
