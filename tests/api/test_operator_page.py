@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
         yield browser
         browser.close()
 
@@ -58,13 +58,17 @@ class Visit:
     def __init__(self, browser: Any, url: str, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(90_000)
         self.wrong: list[str] = []
         self.hosts: set[str] = set()
         self.page.on("console", lambda m: self.wrong.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
         self.page.goto(url)
+
+    def leave(self) -> None:
+        self.page.unroute_all(behavior="ignoreErrors")
+        self.context.close()
 
     def shoot(self, name: str) -> None:
         if SHOTS:
@@ -80,9 +84,55 @@ class Visit:
         assert serious == [], [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found]
 
 
-def test_from_an_empty_queue_to_a_result(browser: Any, service: tuple[str, Any]) -> None:
+@pytest.fixture
+def go(browser: Any, service: tuple[str, Any]) -> Iterator[Callable[..., Visit]]:
+    """Opens the page; who came leaves with the test, and asks the service for nothing any more."""
+    visits: list[Visit] = []
+
+    def open_page(**options: Any) -> Visit:
+        visits.append(Visit(browser, service[0], **options))
+        return visits[-1]
+
+    yield open_page
+    for visit in visits:
+        visit.leave()
+
+
+class Held:
+    """The next answer that the page asks for, kept back."""
+
+    def __init__(self, page: Any, pattern: str) -> None:
+        self._page = page
+        self._routes: list[Any] = []
+        self._over: list[Any] = []
+        page.on("requestfinished", lambda request: self._over.append(request))
+        page.on("requestfailed", lambda request: self._over.append(request))
+        page.route(pattern, self._take)
+
+    def _take(self, route: Any) -> None:
+        if self._routes:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def asked(self) -> None:
+        """Wait until the page has asked."""
+        while not self._routes:
+            self._page.wait_for_timeout(20)
+
+    def give(self, **answer: Any) -> None:
+        """Give the answer, unless the page has given up; and the page the time to do something with it."""
+        (route,) = self._routes
+        if route.request not in self._over:
+            route.fulfill(**answer) if answer else route.continue_()
+        while route.request not in self._over:
+            self._page.wait_for_timeout(20)
+        self._page.wait_for_timeout(200)
+
+
+def test_from_an_empty_queue_to_a_result(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
     url, _ = service
-    visit = Visit(browser, url)
+    visit = go()
     page = visit.page
     page.wait_for_selector('tr[data-board="s9"][data-state="idle"]')
     assert page.inner_text("#tasks") == "No task yet."
@@ -96,8 +146,8 @@ def test_from_an_empty_queue_to_a_result(browser: Any, service: tuple[str, Any])
     page.wait_for_selector("#task-facts dd")
     page.wait_for_selector("#task-plots .u-over")
     page.wait_for_selector("#task-plots canvas[role=img]")
-    assert page.inner_text("#task-state") == "succeeded"
-    assert "simulated" in page.inner_text("#task-facts")
+    page.wait_for_selector("#task-state:text-is('succeeded')")
+    page.wait_for_selector("#task-facts dd:text-is('simulated')")
     page.wait_for_selector("#tasks .state.succeeded")
     visit.shoot("2-result")
     visit.accessible()
@@ -109,9 +159,8 @@ def test_from_an_empty_queue_to_a_result(browser: Any, service: tuple[str, Any])
     assert all("422" in line for line in visit.wrong), visit.wrong
 
 
-def test_a_benchmark_task_shows_its_figures(browser: Any, service: tuple[str, Any]) -> None:
-    url, _ = service
-    visit = Visit(browser, url)
+def test_a_benchmark_task_shows_its_figures(go: Callable[..., Visit]) -> None:
+    visit = go()
     page = visit.page
     page.wait_for_selector('tr[data-board="lv06"][data-state="idle"]')
     page.select_option("#kind", "experiment")
@@ -119,9 +168,9 @@ def test_a_benchmark_task_shows_its_figures(browser: Any, service: tuple[str, An
     settings = '{"task": "narma10", "seeds": 1, "steps": 400, "curve": false, "controls": false}'
     page.fill("#params", settings)
     page.click("#submit")
-    page.wait_for_selector("#task-facts dd", timeout=90_000)
+    page.wait_for_selector("#task-facts dd", timeout=240_000)
     page.wait_for_selector("#task-plots .u-over")
-    assert "report.html" in page.inner_text("#task-files")
+    page.wait_for_selector("#task-files a:has-text('report.html')")
     page.wait_for_selector('#models th:has-text("narma10-lv06")')
     visit.shoot("3-experiment")
     link = page.locator('#models a[data-fetch="narma10-lv06-1.npz"]')
@@ -132,9 +181,9 @@ def test_a_benchmark_task_shows_its_figures(browser: Any, service: tuple[str, An
     assert visit.wrong == []
 
 
-def test_calibration_claims_and_a_stream_are_seen(browser: Any, service: tuple[str, Any]) -> None:
+def test_calibration_claims_and_a_stream_are_seen(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
     url, _ = service
-    visit = Visit(browser, url)
+    visit = go()
     page = visit.page
     page.wait_for_selector('tr[data-claim="diffusion"][data-standing="not tested"]')
     page.wait_for_selector('tr[data-board="lv06"][data-state="idle"] td:text-is("never")')
@@ -143,9 +192,9 @@ def test_calibration_claims_and_a_stream_are_seen(browser: Any, service: tuple[s
         client.wait(client.submit("inspect", "s9", seconds=5.0).id)
         page.wait_for_selector("#calibration-lv06")
         page.wait_for_selector('tr[data-claim="heartbeat"]:not([data-standing="not tested"])')
-        assert "simulated" in page.inner_text('tr[data-claim="heartbeat"]')
+        page.wait_for_selector('tr[data-claim="heartbeat"] .origin.simulated')
         session = client.open_session("lv06", 300)
-        task = client.submit("stream", "lv06", drive={"lags": 2})
+        task = client.submit("stream", "lv06", drive={"lags": 2}, idle_seconds=600.0)
         page.goto(f"{url}/#task={task.id}")
         page.wait_for_selector("#task-stream:has-text('nobody is connected')")
         with client.stream(task.id) as stream:
@@ -164,9 +213,8 @@ def test_calibration_claims_and_a_stream_are_seen(browser: Any, service: tuple[s
     assert visit.wrong == []
 
 
-def test_emergency_stop_by_keyboard(browser: Any, service: tuple[str, Any]) -> None:
-    url, _ = service
-    visit = Visit(browser, url)
+def test_emergency_stop_by_keyboard(go: Callable[..., Visit]) -> None:
+    visit = go()
     page = visit.page
     page.wait_for_selector("#stop-s9")
     page.focus("#stop-s9")
@@ -178,16 +226,17 @@ def test_emergency_stop_by_keyboard(browser: Any, service: tuple[str, Any]) -> N
     page.wait_for_selector("#stop-dialog:not([open])", state="attached")
     page.wait_for_selector("#stop-s9:focus")
     assert page.get_attribute('tr[data-board="s9"]', "data-state") != "stopped"
-    page.focus("#stop-s9")
     page.keyboard.press("Enter")
+    page.wait_for_selector("#stop-dialog[open] #stop-confirm:focus")
     page.keyboard.type("s8")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#news.bad")
-    assert "NOT stopped" in page.inner_text("#news")
-    page.focus("#stop-s9")
+    page.wait_for_selector("#news.bad:has-text('s9 is NOT stopped')")
+    page.wait_for_selector("#stop-s9:focus")
     page.keyboard.press("Enter")
+    page.wait_for_selector("#stop-dialog[open] #stop-confirm:focus")
     page.keyboard.type("s9")
     page.keyboard.press("Tab")
+    page.wait_for_selector("#stop-reason:focus")
     page.keyboard.type("smoke")
     page.keyboard.press("Enter")
     page.wait_for_selector('tr[data-board="s9"][data-state="stopped"] #release-s9:focus')
@@ -197,52 +246,69 @@ def test_emergency_stop_by_keyboard(browser: Any, service: tuple[str, Any]) -> N
     page.wait_for_selector('tr[data-board="s9"]:not([data-state="stopped"]) #stop-s9:focus')
 
 
-def test_an_overtaken_answer_is_not_drawn(browser: Any, service: tuple[str, Any]) -> None:
-    visit = Visit(browser, service[0])
-    page = visit.page
-    held: list[Any] = []
-
-    def hold_the_first(route: Any) -> None:
-        if held:
-            route.continue_()
-        else:
-            held.append(route)
-
+def test_an_overtaken_answer_is_not_drawn(go: Callable[..., Visit]) -> None:
+    page = go().page
     page.wait_for_selector("#board option", state="attached")
-    page.route("**/page/shelf", hold_the_first)
-    while not held:
-        page.wait_for_timeout(20)
+    held = Held(page, "**/page/shelf")
+    held.asked()
     page.click("#stop-lv06")
     page.fill("#stop-confirm", "lv06")
     page.click("#stop-do")
     page.wait_for_selector("#release-lv06:focus")
-    late = held[0].request
-    with page.expect_event("requestfinished", lambda request: request == late):
-        held[0].fulfill(status=200, content_type="text/html", body="<p id=late>as it was before the stop</p>")
-    page.wait_for_timeout(200)
+    held.give(content_type="text/html", body="<p id=late>as it was before the stop</p>")
     assert page.locator("#late").count() == 0
     assert page.locator("#release-lv06:focus").count() == 1
     page.keyboard.press("Enter")
     page.wait_for_selector("#stop-lv06:focus")
 
 
-def test_without_the_right_nothing_is_stopped(browser: Any, service: tuple[str, Any]) -> None:
-    url, app = service
-    _, secret = app.state.service.writer.run(lambda c: create_key(c, "onlooker", ["read"]))
-    visit = Visit(browser, url)
-    page = visit.page
+def test_the_task_that_is_chosen_is_the_one_that_is_shown(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
+    """However late the answers of the one before come."""
+    page = go().page
+    with Client(service[0]) as client:
+        first, second = (client.submit("observe", "lv06", n_steps=n) for n in (2, 3))
+        for task in (first, second):
+            client.wait(task.id)
+    held = Held(page, f"**/api/v1/tasks/{first.id}/result")
+    page.goto(f"{service[0]}/#task={first.id}")
+    held.asked()
+    page.goto(f"{service[0]}/#task={second.id}")
+    page.wait_for_selector("#task-facts dd:text-is('3.0 s')")
+    held.give()
+    assert second.id[-8:] in page.inner_text("#task-title")
+    assert page.locator("#task-facts dd:text-is('3.0 s')").count() == 1
+    assert page.locator("#task-plots figure:has-text('Nonces a step')").count() == 1
+
+
+def test_the_key_that_came_last_is_the_one_that_is_named(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
+    _, app = service
+    secrets = [app.state.service.writer.run(lambda c, n=n: create_key(c, n, ["read"]))[1] for n in ("early", "late")]
+    page = go().page
+    page.wait_for_selector("#who:has-text('somebody on this machine')")
+    held = Held(page, "**/api/v1/me")
+    for secret in secrets:
+        page.fill("#key", secret)
+        page.keyboard.press("Enter")
+        held.asked()
+    page.wait_for_selector("#who:text-is('late: read')")
+    held.give()
+    assert page.inner_text("#who") == "late: read"
+
+
+def test_without_the_right_nothing_is_stopped(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
+    _, secret = service[1].state.service.writer.run(lambda c: create_key(c, "onlooker", ["read"]))
+    page = go().page
     page.fill("#key", secret)
     page.keyboard.press("Enter")
     page.wait_for_selector("#who:text-is('onlooker: read')")
     page.click("#stop-lv06")
     page.fill("#stop-confirm", "lv06")
     page.click("#stop-do")
-    page.wait_for_selector("#news.bad")
-    assert "lacks the scope 'operate'" in page.inner_text("#news")
+    page.wait_for_selector("#news.bad:has-text(\"lacks the scope 'operate'\")")
     assert page.get_attribute('tr[data-board="lv06"]', "data-state") != "stopped"
 
 
-def test_without_script_the_shelf_is_still_there(browser: Any, service: tuple[str, Any]) -> None:
-    visit = Visit(browser, service[0], java_script_enabled=False)
+def test_without_script_the_shelf_is_still_there(go: Callable[..., Visit]) -> None:
+    visit = go(java_script_enabled=False)
     assert visit.page.locator('tr[data-board="s9"]').count() == 1
     visit.shoot("6-no-script")

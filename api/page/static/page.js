@@ -6,7 +6,8 @@ const SLOW = 5; // models and claims change seldom: every so many refreshes
 let ticks = 0;
 let kinds = [];
 let shown = null; // { id, stop }: the task that is followed
-let stopping = null;
+let stopping = null; // the board that the stop dialog is about
+let asker = 0; // number of the newest question who asks
 
 function headers(more) {
   const key = sessionStorage.getItem("key");
@@ -79,11 +80,12 @@ async function submitTask(event) {
     const params = JSON.parse(at("params").value || "{}");
     const task = await (await post("/api/v1/tasks", { kind: at("kind").value, board: at("board").value, params })).json();
     tell(`Submitted; ${task.queue_position ?? 0} before it.`);
-    await refresh("tasks");
     location.hash = `task=${task.id}`;
   } catch (error) {
     tell(`Not submitted: ${error.message}`, true);
+    return;
   }
+  await refreshAll(false);
 }
 
 // -- one task ------------------------------------------------------------------------------------------------------
@@ -98,14 +100,17 @@ function openFromHash() {
   for (const part of ["task-facts", "task-plots", "task-files"]) at(part).replaceChildren();
   at("task-stream").hidden = true;
   at("task-title").focus();
-  follow(shown).catch((error) => { if (error.name !== "AbortError") tell(`Task: ${error.message}`, true); });
+  follow(shown).catch(told("Task"));
 }
+
+// What is asked for a task that is shown no more is given up, so that no late answer is drawn over the next one.
+const told = (what) => (error) => { if (error.name !== "AbortError") tell(`${what}: ${error.message}`, true); };
 
 async function follow(mine) {
   const base = `/api/v1/tasks/${mine.id}`;
   let last = 0;
   for (;;) {
-    await showTask(base);
+    await showTask(mine, base);
     const options = { signal: mine.stop.signal, headers: last ? { "Last-Event-ID": String(last) } : {} };
     const reader = (await ask(`${base}/events`, options)).body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
@@ -117,7 +122,7 @@ async function follow(mine) {
       for (const block of blocks) {
         const fields = Object.fromEntries(block.split("\n").filter((line) => line.includes(": ") && !line.startsWith(":"))
           .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
-        if (fields.event === "end") { await showTask(base); await showResult(base); await refreshAll(); return; }
+        if (fields.event === "end") { await showTask(mine, base); await showResult(mine, base); await refreshAll(); return; }
         if (fields.id) { last = Number(fields.id); showEvent(JSON.parse(fields.data)); }
       }
     }
@@ -139,8 +144,7 @@ function showEvent(event) {
 
 async function showStream(mine, base) {
   while (!mine.stop.signal.aborted) {
-    const stream = await (await ask(`${base}/stream`)).json();
-    if (mine.stop.signal.aborted) return;
+    const stream = await (await ask(`${base}/stream`, { signal: mine.stop.signal })).json();
     at("task-stream").hidden = false;
     at("task-stream").textContent = `Stream: ${stream.next} inputs taken, ${stream.answered} answered, ` +
       `${stream.connected ? "a client is connected" : "nobody is connected"}` +
@@ -150,11 +154,11 @@ async function showStream(mine, base) {
   }
 }
 
-async function showTask(base) {
-  const task = await (await ask(base)).json();
-  if (task.kind === "stream" && shown && !shown.streaming) {
-    shown.streaming = true;
-    showStream(shown, base).catch((error) => tell(`Stream: ${error.message}`, true));
+async function showTask(mine, base) {
+  const task = await (await ask(base, { signal: mine.stop.signal })).json();
+  if (task.kind === "stream" && !mine.streaming) {
+    mine.streaming = true;
+    showStream(mine, base).catch(told("Stream"));
   }
   const place = task.queue_position === null ? "" : `, ${task.queue_position} before it`;
   at("task-state").textContent = `${task.state}${place}${task.error ? `: ${task.error}` : ""}`;
@@ -162,8 +166,8 @@ async function showTask(base) {
   at("task-progress").hidden = !["running", "cancelling"].includes(task.state);
 }
 
-async function showResult(base) {
-  const response = await fetch(`${base}/result`, { headers: headers() });
+async function showResult(mine, base) {
+  const response = await fetch(`${base}/result`, { headers: headers(), signal: mine.stop.signal });
   if (!response.ok) return;
   const result = await response.json();
   facts({ Origin: result.origin, ...result.summary, "Board time": `${result.cost.board_seconds.toFixed(1)} s`,
@@ -267,24 +271,25 @@ function askToStop(name) {
   stopping = name;
   at("stop-text").textContent = `What runs on ${name} is ended and the board goes to its safe state. Write its name to confirm.`;
   at("stop-confirm").value = at("stop-reason").value = "";
-  at("stop-dialog").returnValue = "";
   at("stop-dialog").showModal();
   at("stop-confirm").focus();
 }
 
-async function stopClosed() {
-  const name = stopping;
-  stopping = null;
-  buttonOf(name)?.focus(); // its row is followed from here, whatever the button becomes
-  if (at("stop-dialog").returnValue === "do") {
-    try {
-      await post(`/api/v1/boards/${name}/stop`, { confirm: at("stop-confirm").value, reason: at("stop-reason").value });
-      tell(`${name} is stopped.`);
-    } catch (error) {
-      tell(`${name} is NOT stopped: ${error.message}`, true);
-    }
+// Its words are read while it is still open: by the time it says that it closed, it may be open for another board.
+async function stopAsked(event) {
+  if (event.submitter?.value !== "do") return;
+  const name = stopping, words = { confirm: at("stop-confirm").value, reason: at("stop-reason").value };
+  try {
+    await post(`/api/v1/boards/${name}/stop`, words);
+    tell(`${name} is stopped.`);
+  } catch (error) {
+    tell(`${name} is NOT stopped: ${error.message}`, true);
   }
   await refreshAll();
+}
+
+function stopClosed() {
+  if (!at("stop-dialog").open) buttonOf(stopping)?.focus(); // its row is followed from here, whatever it becomes
 }
 
 async function release(name) {
@@ -298,15 +303,18 @@ async function release(name) {
 }
 
 async function useKey(event) {
+  const turn = ++asker;
   event?.preventDefault();
   if (event) { if (at("key").value) sessionStorage.setItem("key", at("key").value); else sessionStorage.removeItem("key"); }
   at("key").value = "";
   try {
     const me = await (await ask("/api/v1/me")).json();
+    if (turn !== asker) return; // another key came meanwhile
     at("who").textContent = `${me.name}: ${me.scopes.join(", ")}`;
     tell("");
     await Promise.all([loadKinds(), refreshAll()]);
   } catch (error) {
+    if (turn !== asker) return;
     at("who").textContent = "";
     tell(error.message, true);
   }
@@ -315,6 +323,7 @@ async function useKey(event) {
 at("key-form").addEventListener("submit", useKey);
 at("kind").addEventListener("change", chooseKind);
 at("submit-form").addEventListener("submit", submitTask);
+at("stop-form").addEventListener("submit", stopAsked);
 at("stop-dialog").addEventListener("close", stopClosed);
 at("shelf").addEventListener("click", (event) => {
   const { stop, release: free } = event.target.dataset;
