@@ -24,6 +24,10 @@ RESTART_WITHIN_S = 90.0
 RAMP_MHZ_PER_S = 62.5
 """The live generation moves its clock by 6.25 MHz each 100 ms."""
 SETTLE_S = 3.0
+GRACE_S = 2.0
+"""Host time beside it: an answer may be on its way for a while."""
+_UPTIME_SLACK_S = 3.0
+"""Whole seconds are told, and asked for a moment ago."""
 VOLTAGE_TOLERANCE = 0.05
 """Read-back against request, relative: the load line and the sensor's error."""
 _FOLLOWS = 0.4
@@ -83,19 +87,20 @@ class AxeosDevice:
         Raises:
             TimeoutExpiredError: it does not come back in time.
         """
-        before = self.info()
+        before, since = self.info(), time.monotonic()
         with contextlib.suppress(TimeoutExpiredError):  # some boards drop the connection before they answer
             self._link.fetch("POST", "/api/system/restart", b"")
-        deadline = time.monotonic() + self._wall_s(RESTART_WITHIN_S)
+        deadline = since + self._wall_s(RESTART_WITHIN_S) + GRACE_S
         gone = False
         while time.monotonic() < deadline:
             time.sleep(min(1.0, max(0.02, self._wall_s(0.5))))
+            passed_s = (time.monotonic() - since) / self._wall_s(1.0)
             try:
                 now = self.info()
             except AsicReservoirError:
                 gone = True
                 continue
-            if gone or (now.uptime_s or 0) < (before.uptime_s or 0):
+            if gone or _is_younger(before, now, passed_s):  # it may have been away between two looks
                 return now
         raise TimeoutExpiredError(
             f"AxeOS {self._link.base}: not back after its restart, must answer within {RESTART_WITHIN_S:g} s"
@@ -109,7 +114,7 @@ class AxeosDevice:
         """
         before = self.info()
         if self.generation is Generation.STOCK:
-            after = self._set_stored(frequency_mhz, voltage_mv)
+            return self._set_stored(frequency_mhz, voltage_mv, before)
         else:
             after = before
             rising = voltage_mv is not None and voltage_mv >= (before.core_voltage_mv or 0.0)
@@ -122,7 +127,7 @@ class AxeosDevice:
         self._check(frequency_mhz, voltage_mv, before, after)
         return after
 
-    def _set_stored(self, frequency_mhz: float | None, voltage_mv: float | None) -> SystemInfo:
+    def _set_stored(self, frequency_mhz: float | None, voltage_mv: float | None, before: SystemInfo) -> SystemInfo:
         settings: dict[str, Setting] = {}
         if voltage_mv is not None:
             settings["coreVoltage"] = round(voltage_mv)
@@ -131,21 +136,31 @@ class AxeosDevice:
         self.patch(settings)
         self.restart()
         time.sleep(self._wall_s(SETTLE_S))
-        return self.info()
+        deadline = time.monotonic() + GRACE_S
+        while True:
+            asked_at, after = time.monotonic(), self.info()
+            try:
+                self._check(frequency_mhz, voltage_mv, before, after)
+            except SafetyError:
+                if asked_at > deadline or after.power_fault or after.overheated:
+                    raise
+                time.sleep(0.1)
+            else:
+                return after
 
     def _set_live(self, key: str, value: float) -> SystemInfo:
         before = self.info()
         self.patch({key: round(value) if key == "coreVoltage" else float(value)})
         distance = abs(value - (before.actual_frequency_mhz or value)) if key == "frequency" else 0.0
-        deadline = time.monotonic() + self._wall_s(distance / RAMP_MHZ_PER_S + SETTLE_S) + 0.5
+        deadline = time.monotonic() + self._wall_s(distance / RAMP_MHZ_PER_S + SETTLE_S) + GRACE_S
         while True:
-            info = self.info()
+            asked_at, info = time.monotonic(), self.info()
             if key == "frequency":
                 actual = info.actual_frequency_mhz
                 reached = actual is None or abs(actual - value) < 1.0
             else:
                 reached = self._voltage_reached(value, before, info)
-            if reached or time.monotonic() > deadline:
+            if reached or asked_at > deadline:
                 return info
             time.sleep(min(0.1, self._wall_s(0.1)))
 
@@ -197,6 +212,13 @@ class AxeosDevice:
 
     def _wall_s(self, board_s: float) -> float:
         return self._host_s(round(board_s * 1e9))
+
+
+def _is_younger(before: SystemInfo, now: SystemInfo, passed_s: float) -> bool:
+    """Whether a board has been up for less time than one that was not restarted would be."""
+    if before.uptime_s is None or now.uptime_s is None:
+        return False
+    return now.uptime_s < before.uptime_s + passed_s - _UPTIME_SLACK_S
 
 
 def overheat_text(info: SystemInfo) -> str:
