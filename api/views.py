@@ -41,19 +41,24 @@ class Views:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._shelf: tuple[float, list[dict[str, Any]]] = (-1e9, [])
+        self._changes = 0
         self._queues: dict[str, Queue] = {}
 
     def forget(self) -> None:
         """Something was changed here: the next look is a new one."""
         self._shelf = (-1e9, [])
+        self._changes += 1
 
     async def shelf(self) -> list[dict[str, Any]]:
         """Documents of all boards; not to be changed."""
         from api.routes.boards import shelf_documents
 
         if time.monotonic() - self._shelf[0] > FRESH_S:
+            asked, changes = time.monotonic(), self._changes
             found = await self._service.read(shelf_documents)
-            self._shelf = (time.monotonic(), found)
+            if changes == self._changes:  # what was read before a change must not be kept after it
+                self._shelf = (asked, found)
+            return found
         return self._shelf[1]
 
     async def queue(self, board_id: str) -> Queue:

@@ -6,7 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -121,7 +121,7 @@ class LiveStream:
         self._exchange = Exchange()
         self._socket: Any = None
         self._hold = ExitStack()
-        self._ended = False
+        self._ended = self._over = False
 
     def step(self, u: float) -> Output:
         """One input, its output.
@@ -153,14 +153,15 @@ class LiveStream:
         if self._ended:
             return
         self._ended = True
-        self._connected()
-        self._talk(['{"end": true}'])
-        while self._socket is not None:
-            self._talk([])
+        while not self._over:
+            self._connected()
+            self._talk(['{"end": true}'])
+            while self._socket is not None:
+                self._talk([])
 
     def _connected(self) -> None:
         """Open the socket where there is none; what has no answer is sent again."""
-        from websockets.exceptions import InvalidHandshake, WebSocketException
+        from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
         from websockets.sync.client import connect
 
         fails = 0
@@ -177,7 +178,8 @@ class LiveStream:
                     raise refused(error, self._server) from None
                 time.sleep(min(10.0, FIRST_WAIT_S * 2.0**fails))
                 continue
-            self._send(self._exchange.frames(0))
+            with suppress(ConnectionClosed):  # cut again: whoever listens next is told so
+                self._send(self._exchange.frames(0))
 
     def _send(self, frames: Sequence[str]) -> None:
         for frame in frames:
@@ -193,7 +195,8 @@ class LiveStream:
         except ConnectionClosed as error:
             self.close()
             code = error.rcvd.code if error.rcvd is not None else 1006
-            if (code == 1000 and self._ended) or code in AGAIN:
+            self._over = code == 1000 and self._ended
+            if self._over or code in AGAIN:
                 return None
             raise error_of_close(code, error.rcvd.reason if error.rcvd is not None else "") from None
 

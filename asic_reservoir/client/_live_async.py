@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ class AsyncLiveStream:
         self._exchange = Exchange()
         self._socket: Any = None
         self._hold = AsyncExitStack()
-        self._ended = False
+        self._ended = self._over = False
 
     async def step(self, u: float) -> Output:
         """One input, its output."""
@@ -48,14 +48,15 @@ class AsyncLiveStream:
         if self._ended:
             return
         self._ended = True
-        await self._connected()
-        await self._talk(['{"end": true}'])
-        while self._socket is not None:
-            await self._talk([])
+        while not self._over:
+            await self._connected()
+            await self._talk(['{"end": true}'])
+            while self._socket is not None:
+                await self._talk([])
 
     async def _connected(self) -> None:
         from websockets.asyncio.client import connect
-        from websockets.exceptions import InvalidHandshake, WebSocketException
+        from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
         fails = 0
         while self._socket is None:
@@ -71,7 +72,8 @@ class AsyncLiveStream:
                     raise refused(error, self._server) from None
                 await asyncio.sleep(min(10.0, FIRST_WAIT_S * 2.0**fails))
                 continue
-            await self._send(self._exchange.frames(0))
+            with suppress(ConnectionClosed):  # cut again: whoever listens next is told so
+                await self._send(self._exchange.frames(0))
 
     async def _send(self, frames: Sequence[str]) -> None:
         for frame in frames:
@@ -86,7 +88,8 @@ class AsyncLiveStream:
         except ConnectionClosed as error:
             await self.aclose()
             code = error.rcvd.code if error.rcvd is not None else 1006
-            if (code == 1000 and self._ended) or code in AGAIN:
+            self._over = code == 1000 and self._ended
+            if self._over or code in AGAIN:
                 return None
             raise error_of_close(code, error.rcvd.reason if error.rcvd is not None else "") from None
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from api.queue.streams import (
     read_outputs,
 )
 from api.settings import ServiceSettings
-from api.shelf import put_on_shelf
+from api.shelf import change_board, put_on_shelf
 from asic_reservoir.board import Origin
 from asic_reservoir.client import AsyncClient, Client
 from asic_reservoir.client._live import socket_url
@@ -80,7 +81,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, serve: Any) -> Iterator[tu
 def client(service: tuple[str, Any, str]) -> Iterator[Client]:
     """With a session that holds the board."""
     with Client(service[0]) as client:
-        session = client.open_session("bench", 600)
+        session = client.open_session("bench", 3600)
         yield client
         for task in client.tasks(kind="stream"):
             if not task.over:
@@ -90,7 +91,7 @@ def client(service: tuple[str, Any, str]) -> Iterator[Client]:
 
 
 def settled(client: Client, task_id: str) -> str:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not (task := client.task(task_id)).over:
         assert time.monotonic() < end, task
         time.sleep(0.05)
@@ -145,17 +146,36 @@ def test_a_broken_connection_is_resumed_where_it_broke(client: Client, service: 
     np.testing.assert_allclose([output.y for output in found], y, rtol=1e-12)
 
 
-def test_states_without_a_model_and_with_an_event_loop(service: tuple[str, Any, str]) -> None:
+def test_an_end_that_does_not_arrive_is_said_again(client: Client, service: tuple[str, Any, str]) -> None:
+    """Who says that no more inputs follow knows afterwards that the task has ended."""
+    task = client.submit("stream", "bench", model=service[2], idle_seconds=600.0)
+    with client.stream(task.id) as stream:
+        stream.step(0.1)
+        stream._socket.socket.shutdown(2)
+        stream.end()
+        assert client.task(task.id).state == "succeeded"
+
+    async def run() -> str:
+        async with AsyncClient(service[0]) as other:
+            made = await other.submit("stream", "bench", model=service[2], idle_seconds=600.0)
+            async with other.stream(made.id) as stream:
+                await stream.step(0.1)
+                stream._socket.transport.abort()
+                await stream.end()
+                return (await other.task(made.id)).state
+
+    assert asyncio.run(run()) == "succeeded"
+
+
+def test_states_without_a_model_and_with_an_event_loop(client: Client, service: tuple[str, Any, str]) -> None:
     async def run() -> list[Any]:
-        async with AsyncClient(service[0]) as client:
-            session = await client.open_session("bench", 600)
+        async with AsyncClient(service[0]) as other:
             drive = {"step_seconds": 0.5, "lags": 2, "observables": ["counts", "board"]}
-            task = await client.submit("stream", "bench", drive=drive)
-            async with client.stream(task.id) as stream:
+            task = await other.submit("stream", "bench", drive=drive)
+            async with other.stream(task.id) as stream:
                 found = [output async for output in stream.run([0.1, 0.2, 0.3])]
                 found.append(await stream.step(0.4))
                 await stream.end()
-            await client.end_session(session["id"])
             return found
 
     found = asyncio.run(run())
@@ -164,17 +184,44 @@ def test_states_without_a_model_and_with_an_event_loop(service: tuple[str, Any, 
     assert all(a.end_ns == b.begin_ns for a, b in pairwise(found))
 
 
-def test_nobody_at_the_other_end_makes_the_board_safe(client: Client, service: tuple[str, Any, str]) -> None:
-    task = client.submit("stream", "bench", model=service[2], idle_seconds=1.0)
+def first_step(client: Client, app: Any, stream: Any) -> None:
+    """The first input is there before the board begins: it cannot come later than the idle time allows."""
+
+    def enable(enabled: bool) -> None:
+        app.state.service.writer.run(lambda c: change_board(c, "bench", None, enabled=enabled))
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(stream.step, 0.1)
+        end = time.monotonic() + 60
+        while client._http.get(f"/api/v1/tasks/{stream.task_id}/stream").json()["next"] < 1:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        enable(True)
+        assert answer.result(120).sequence == 0
+
+
+@pytest.fixture
+def disabled(service: tuple[str, Any, str]) -> Iterator[None]:
+    """The board takes no task until it is enabled."""
+    writer = service[1].state.service.writer
+    writer.run(lambda c: change_board(c, "bench", None, enabled=False))
+    yield
+    writer.run(lambda c: change_board(c, "bench", None, enabled=True))
+
+
+@pytest.mark.usefixtures("disabled")
+@pytest.mark.parametrize("connected", [False, True])
+def test_nobody_at_the_other_end_makes_the_board_safe(
+    client: Client, service: tuple[str, Any, str], connected: bool
+) -> None:
+    task = client.submit("stream", "bench", model=service[2], idle_seconds=2.0)
     with client.stream(task.id) as stream:
-        stream.step(0.1)
-    assert settled(client, task.id) == "succeeded"  # hung up: it ends by its idle time
+        first_step(client, service[1], stream)
+        if connected:
+            with pytest.raises(TimeoutExpiredError, match="4408"):
+                hear_until_closed(stream)
+    assert settled(client, task.id) == "succeeded"
     assert client.result(task.id).summary == {"steps": 1, "ended": "idle"}
-    task = client.submit("stream", "bench", model=service[2], idle_seconds=1.0)
-    with client.stream(task.id) as stream:
-        stream.step(0.1)
-        with pytest.raises(TimeoutExpiredError, match="4408"):
-            hear_until_closed(stream)
 
 
 def test_cancel_ends_a_stream(client: Client, service: tuple[str, Any, str]) -> None:
@@ -189,7 +236,7 @@ def test_cancel_ends_a_stream(client: Client, service: tuple[str, Any, str]) -> 
 
 def test_the_end_of_the_session_is_the_end_of_its_stream(service: tuple[str, Any, str]) -> None:
     with Client(service[0]) as client:
-        session = client.open_session("bench", 600)
+        session = client.open_session("bench", 3600)
         task = client.submit("stream", "bench", model=service[2], idle_seconds=600.0)
         with client.stream(task.id) as stream:
             stream.step(0.1)
@@ -310,7 +357,7 @@ def test_a_socket_needs_the_key_that_submitted(tmp_path: Path, serve: Any) -> No
     keys = [writer.run(lambda c, n=n, s=s: create_key(c, n, s))[1] for n, s in (
         ("mine", ["read", "run"]), ("other", ["read", "run"]), ("reader", ["read"]))]  # fmt: skip
     with serve(app) as url, Client(url, keys[0]) as client:
-        client.open_session("bench", 600)
+        client.open_session("bench", 3600)
         task_id = client.submit("stream", "bench", drive={}).id
         target = socket_url(url, task_id)
 
@@ -359,19 +406,21 @@ def test_a_worker_elsewhere_sees_the_stream_and_a_stream_begun_again_gives_the_s
     put_on_shelf(app.state.service.writer, "streamed", URI)
     options = WorkerSettings(tmp_path, boards=["streamed"])
     with serve(app) as url, Client(url) as client:
-        client.open_session("streamed", 600)
-        task = client.submit("stream", "streamed", model=put_model(app, READOUT, "m"), states=True)
+        client.open_session("streamed", 3600)
+        task = client.submit("stream", "streamed", model=put_model(app, READOUT, "m"), states=True, idle_seconds=600.0)
         found = []
-        worker = Worker(bench.engine, bench.writer, options)
-        worker.start()
-        with client.stream(task.id) as stream:
-            found += stream.run(inputs[:30])
-            worker.stop()
-            worker = Worker(bench.engine, bench.writer, options)
-            worker.start()
-            found += stream.run(inputs[30:])
-            stream.end()
-        worker.stop()
+        team = [Worker(bench.engine, bench.writer, options) for _ in range(2)]
+        try:
+            team[0].start()
+            with client.stream(task.id) as stream:
+                found += stream.run(inputs[:30])
+                team[0].stop(60)
+                team[1].start()
+                found += stream.run(inputs[30:])
+                stream.end()
+        finally:
+            for worker in team:
+                worker.stop(60)
     np.testing.assert_array_equal([output.states for output in found], offline(inputs)[0])
     with bench.engine.connect() as connection:
         row = connection.execute(sa.select(tasks.c.attempts, tasks.c.state).where(tasks.c.id == task.id)).one()
