@@ -19,8 +19,8 @@ from asic_reservoir.tasks import load_series, task_names
 from asic_reservoir.tasks._file import COLUMNS
 from asic_reservoir.trained import FORMAT, TrainedReadout
 
-PATIENCE_S = 0.3
-"""So long processes of a cancelled task may end their step."""
+PATIENCE_S = 0.1
+"""So long processes of a cancelled task may end their step: a worker waits little longer for the whole of it."""
 FEWEST, MOST = 200, 200_000
 """Rows of a series."""
 MODEL_NAME: Any = (
@@ -123,7 +123,7 @@ def _run(chosen: dict[str, Any], context: TaskContext) -> TaskOutcome:
             progress=context.progress,
             cancelled=context.cancelled,
             workers=1,
-            executor=Processes(context.cores, context.spent, PATIENCE_S) if several else None,
+            executor=Processes(context.cores, context.spent, PATIENCE_S, context.live) if several else None,
             trained=readouts.append,
         )
     except Interrupted:

@@ -68,6 +68,9 @@ class TaskContext:
     """Processes that it may compute with where the board is a twin; a real board is driven from this one."""
     spent: Callable[[Usage], None] = lambda usage: None
     """Told what other processes did with boards of theirs: it belongs to the cost of the task."""
+    live: Callable[[Mapping[str, Any]], None] = lambda document: None
+    """Told now and then what a board of another process said last, as
+    :func:`asic_reservoir.live_values.live_document` gives it."""
 
     def stop_if_cancelled(self) -> None:
         """Raises Cancelled if it should stop."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from asic_reservoir.around import BoardAround
-from asic_reservoir.board import Board, Observation, Resumable, Step
+from asic_reservoir.board import Board, BoardInfo, Observation, Resumable, Step
+
+Seen = Callable[[BoardInfo, Observation], None]
+"""Told of every step of a board, after it."""
 
 
 @dataclass(slots=True)
@@ -48,15 +52,16 @@ class Usage:
 
 
 class MeteredBoard(BoardAround):
-    """A board whose steps are added to a :class:`Usage`."""
+    """A board whose steps are added to a :class:`Usage`, and told to who wants to know."""
 
-    def __init__(self, board: Board, usage: Usage) -> None:
+    def __init__(self, board: Board, usage: Usage, seen: Seen = lambda info, observation: None) -> None:
         super().__init__(board)
-        self._usage = usage
+        self._usage, self._seen = usage, seen
 
     def step(self, step: Step) -> Observation:
         observation = super().step(step)
         self._usage.add(observation)
+        self._seen(self._board.info, observation)
         return observation
 
 
@@ -72,8 +77,13 @@ class MeteredResumableBoard(MeteredBoard):
         self._board.restore(state)
 
 
-def metered(board: Board, usage: Usage) -> Board:
+def metered(board: Board, usage: Usage, seen: Seen = lambda info, observation: None) -> Board:
     """The board, with its steps added to ``usage``; for :func:`asic_reservoir.registry.boards_through`.
+
+    Args:
+        board: any.
+        usage: is added to.
+        seen: told of every step, after it.
 
     >>> from asic_reservoir.board import OperatingPoint
     >>> from asic_reservoir.registry import open_board
@@ -83,4 +93,5 @@ def metered(board: Board, usage: Usage) -> Board:
     >>> usage.steps, usage.board_seconds
     (1, 2.0)
     """
-    return MeteredResumableBoard(board, usage) if isinstance(board, Resumable) else MeteredBoard(board, usage)
+    kind = MeteredResumableBoard if isinstance(board, Resumable) else MeteredBoard
+    return kind(board, usage, seen)

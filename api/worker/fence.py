@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 from api.queue.leases import Clock, StaleTokenError, boot_clock
 from asic_reservoir.around import BoardAround
-from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable, Step
+from asic_reservoir.board import Board, Observation, Origin, Resumable, Step
 from asic_reservoir.errors import UsageError
 from asic_reservoir.kinds import Cancelled
-from asic_reservoir.metering import Usage
+from asic_reservoir.metering import Seen, Usage
 
 
 @runtime_checkable
@@ -53,9 +50,7 @@ class FencedBoard(BoardAround):
         StaleTokenError: the lease is over.
     """
 
-    def __init__(
-        self, board: Board, fence: Fence, meter: Usage, leased_uri: str, seen: Callable[[BoardInfo, Observation], None]
-    ) -> None:
+    def __init__(self, board: Board, fence: Fence, meter: Usage, leased_uri: str, seen: Seen) -> None:
         # a twin is no device: a task may open as many as it wants
         if board.info.origin is Origin.MEASURED and board.info.uri != leased_uri:
             raise UsageError(f"board {board.info.uri}: not leased to this task, must be {leased_uri}")
@@ -97,33 +92,3 @@ class FencedRecording(FencedBoard):
             self._meter.add(observation)
             self._seen(self._board.info, observation)
             yield step, observation
-
-
-def live_document(info: BoardInfo, observation: Observation) -> dict[str, Any]:
-    """What a board said in one step, for the shelf and the metrics; a sensor that is absent is None."""
-    telemetry, counts = observation.telemetry, observation.counts
-    valid, invalid = int(counts.valid.sum()), int(counts.invalid.sum())
-    seconds = max(observation.duration_s, 1e-9)
-    chips = telemetry.chip_temperature_c[-1:]
-    applied = observation.applied.frequency_mhz
-    return {
-        "origin": info.origin.value,
-        "rate_hz": (valid + invalid) / seconds,
-        "valid": valid,
-        "invalid": invalid,
-        "lost": observation.lost,
-        "step_seconds": seconds,
-        "chip_temperature_c": _max(chips),
-        "board_temperature_c": _max(telemetry.board_temperature_c[-1:]),
-        "power_w": _max(telemetry.power_w[-1:]),
-        "voltage_mv": _max(telemetry.voltage_mv[-1:]),
-        "fan_rpm": _max(telemetry.fan_rpm[-1:]),
-        "frequency_mhz": None if applied is None else float(np.mean(applied)),
-        "per_chip": [int(n) for n in counts.valid],
-    }
-
-
-def _max(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
-    known = values[np.isfinite(values)]
-    value = float(known.max()) if known.size else math.nan
-    return round(value, 3) if math.isfinite(value) else None

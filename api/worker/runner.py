@@ -8,6 +8,7 @@ takes no lease and no queue with it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import os
 import resource
@@ -17,24 +18,19 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from api.worker.fence import (
-    Fence,
-    FencedBoard,
-    FencedRecording,
-    FencedResumableBoard,
-    Player,
-    live_document,
-)
+from api.worker.fence import Fence, FencedBoard, FencedRecording, FencedResumableBoard, Player
 from api.worker.process import GRACE_S
 from api.worker.streaming import RunnerStream
 from api.worker.wire import Message, Wire
 from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable
 from asic_reservoir.errors import AsicReservoirError, ServerError, TimeoutExpiredError
 from asic_reservoir.kinds import Cancelled, TaskContext, task_kind
+from asic_reservoir.live_values import live_document
 from asic_reservoir.metering import Usage
 from asic_reservoir.provenance import collect
 from asic_reservoir.registry import boards_through
@@ -134,6 +130,10 @@ class Runner:
             if limiter.due("progress", PROGRESS_S) or done == total:
                 self._wire.send({"progress": {"done": int(done), "total": int(total), "text": str(text)[:200]}})
 
+        def live(document: Mapping[str, Any]) -> None:
+            if limiter.due("live", LIVE_S):
+                self._wire.send({"live": {**document, "task_id": job["task_id"]}})
+
         def seen(info: BoardInfo, observation: Observation) -> None:
             if limiter.due("live", LIVE_S):
                 self._wire.send({"live": live_document(info, observation) | {"task_id": job["task_id"]}})
@@ -154,7 +154,7 @@ class Runner:
             given = {name: Path(path) for name, path in job["given"].items()}
             context = TaskContext(
                 job["uri"], Path(job["folder"]), progress, lambda: fence.cancelled, given, self._stream,
-                job["cores"], meter.include,
+                job["cores"], meter.include, live,
             )  # fmt: skip
             with boards_through(around):
                 outcome = kind.run(params, context)
@@ -256,4 +256,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os._exit(main(sys.argv[1:]))  # daemon threads of libraries do not keep a stopped runner alive
+    status = main(sys.argv[1:])
+    gc.collect()  # a pool that was cut short gives its semaphores back: Python would complain of them in the log
+    os._exit(status)  # daemon threads of libraries do not keep a stopped runner alive

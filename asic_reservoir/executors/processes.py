@@ -7,17 +7,20 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
-from typing import cast
+from typing import Any, cast
 
 from asic_reservoir.arms import Plan, SeedResult, run_seed
+from asic_reservoir.board import BoardInfo, Observation
 from asic_reservoir.drive import Hooks, Interrupted
+from asic_reservoir.executors.latest import Latest
 from asic_reservoir.executors.protocol import POLL_S, Job, Seldom
+from asic_reservoir.live_values import live_document
 from asic_reservoir.metering import Usage, metered
 from asic_reservoir.registry import boards_through
 
@@ -25,6 +28,7 @@ ORPHAN_GRACE_S = 5.0
 """So long a step that is under way may take to be kept once the process that asked for it is gone."""
 _done: Synchronized[int] | None = None
 _stop: Event | None = None
+_latest: Latest | None = None
 _orphaned = threading.Event()
 
 
@@ -36,12 +40,17 @@ class Processes:
         spent: told what they did with their boards, once all jobs are done.
         patience_s: so long a job may end its step when it is told to stop, before its process is ended; None: as
             long as it takes.
+        live: told now and then what a board of one of them said last; None asks for nothing.
     """
 
     def __init__(
-        self, count: int, spent: Callable[[Usage], None] = lambda usage: None, patience_s: float | None = None
+        self,
+        count: int,
+        spent: Callable[[Usage], None] = lambda usage: None,
+        patience_s: float | None = None,
+        live: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        self._count, self._spent, self._patience_s = count, spent, patience_s
+        self._count, self._spent, self._patience_s, self._live = count, spent, patience_s, live
 
     def run(
         self, jobs: Sequence[Job], progress: Callable[[int], None], cancelled: Callable[[], bool]
@@ -50,26 +59,34 @@ class Processes:
         context = multiprocessing.get_context("spawn")  # a forked process would inherit threads of BLAS and the caller
         done = cast("Synchronized[int]", context.Value("q", 0))
         stop = context.Event()
-        with ProcessPoolExecutor(self._count, context, initializer=_initialize, initargs=(done, stop)) as pool:
-            with _interrupts_held():  # the first submission starts the processes
-                futures: list[Future[tuple[SeedResult, Usage]]] = [pool.submit(_job, plan, seed) for plan, seed in jobs]
+        latest = None if self._live is None else Latest(context)
+        futures: list[Future[tuple[SeedResult, Usage]]] = []
+        with ProcessPoolExecutor(self._count, context, initializer=_initialize, initargs=(done, stop, latest)) as pool:
             try:
+                with _interrupts_held():  # the first submission starts the processes
+                    futures.extend(pool.submit(_job, plan, seed) for plan, seed in jobs)
                 waiting: set[Future[tuple[SeedResult, Usage]]] = set(futures)
                 while waiting:
                     finished, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
                     for future in finished:
                         future.result()
                     progress(done.value)
+                    if self._live is not None and latest is not None and (said := latest.take()) is not None:
+                        self._live(said)
                     if cancelled():
                         raise Interrupted
             except BaseException:
-                stop.set()  # workers end their step, keep what they have, and return
-                for future in futures:
-                    future.cancel()
-                if self._patience_s is not None:
-                    wait(futures, self._patience_s)
-                    for child in multiprocessing.active_children():
-                        child.terminate()
+                try:
+                    stop.set()  # workers end their step, keep what they have, and return
+                    for future in futures:
+                        future.cancel()
+                    if self._patience_s is not None:
+                        wait(futures, self._patience_s)
+                finally:
+                    # also where a signal cut the patience short: the pool waits for the step of each of its processes
+                    if self._patience_s is not None:
+                        for child in multiprocessing.active_children():
+                            child.terminate()
                 raise
         total = Usage()
         for future in futures:
@@ -89,9 +106,9 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _initialize(done: Synchronized[int], stop: Event) -> None:
-    global _done, _stop
-    _done, _stop = done, stop
+def _initialize(done: Synchronized[int], stop: Event, latest: Latest | None) -> None:
+    global _done, _stop, _latest
+    _done, _stop, _latest = done, stop, latest
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
@@ -126,6 +143,12 @@ def _job(plan: Plan, seed: int) -> tuple[SeedResult, Usage]:
             over = stop.is_set() or _orphaned.is_set()
         return over
 
+    said = Seldom()
+
+    def seen(info: BoardInfo, observation: Observation) -> None:
+        if _latest is not None and said.due():
+            _latest.put(live_document(info, observation))
+
     usage = Usage()
-    with boards_through(lambda board: metered(board, usage)):
+    with boards_through(lambda board: metered(board, usage, seen)):
         return run_seed(plan, seed, None, Hooks(advance, cancelled)), usage
