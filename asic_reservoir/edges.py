@@ -52,6 +52,8 @@ class EdgeMap:
     """Relative fall of a chip's edge for a relative rise of the clock of one chip in its domain; 0 without domains."""
     board_seconds: float
     """Board time that the search took."""
+    source: str = ""
+    """``search`` at a wire, or which calibration; empty for a twin, which is always searched."""
 
 
 @lru_cache(maxsize=16)

@@ -173,7 +173,8 @@ class Encoder:
                 raise UsageError(
                     f"encoding {settings.name}: the edge of {info.uri} lies too near to its limits of "
                     f"{limits.frequency_mhz.low:g} to {limits.frequency_mhz.high:g} MHz, "
-                    f"{limits.voltage_mv.low:g} to {limits.voltage_mv.high:g} mV"
+                    f"{limits.voltage_mv.low:g} to {limits.voltage_mv.high:g} mV; must be driven with --encoding "
+                    "difficulty or work"
                 )
             self.depth = DEPTH_WIDTHS * np.minimum(1.0, ROOM_USED * room / needed)
 

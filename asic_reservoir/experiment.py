@@ -18,9 +18,11 @@ from asic_reservoir._blas import single_thread
 from asic_reservoir.arms import Plan, SeedResult
 from asic_reservoir.baselines import NoisyEsn, tune_esn
 from asic_reservoir.board import Board, BoardInfo, Observation, Step
+from asic_reservoir.calibration.record import Calibration
 from asic_reservoir.drive import Interrupted
-from asic_reservoir.edges import EdgeMap, find_edges
-from asic_reservoir.encoding import Encoder, EncodingSettings, default_encoding, reach_of
+from asic_reservoir.edge_sources import SEARCH_LIMIT_S, edges_for
+from asic_reservoir.edges import EdgeMap
+from asic_reservoir.encoding import Encoder, EncodingSettings, default_encoding
 from asic_reservoir.errors import DataError, UsageError
 from asic_reservoir.executors import Executor
 from asic_reservoir.provenance import collect
@@ -51,6 +53,8 @@ def run_experiment(
     workers: int | None = None,
     executor: Executor | None = None,
     trained: Callable[[TrainedReadout], None] | None = None,
+    calibration: Calibration | None = None,
+    edge_limit_s: float = SEARCH_LIMIT_S,
 ) -> ReportData:
     """Run a task on a board, with its controls, and say what the silicon contributed.
 
@@ -62,6 +66,8 @@ def run_experiment(
         workers: Processes for twins; as many as the machine has cores where None. A real board has one holder.
         executor: Where twins are computed instead, for instance :class:`asic_reservoir.executors.RayCluster`.
         trained: Given the readout of the board's states alone, of the first draw.
+        calibration: Of this board: its edge is taken from there. A run that goes on keeps the edge that it began with.
+        edge_limit_s: Board time that a search for the edge may take at a wire; twins are not asked.
 
     Raises:
         UsageError, NotFoundError: a setting, task or board that does not exist, or a folder that holds another run.
@@ -86,7 +92,7 @@ def run_experiment(
         # refuse a series or an encoding that cannot be before anything runs
         series = task.generate(settings.first_seed, settings.steps)
         say(0, 1, "finding the edges of the chips")
-        edges = _edges(_Asked(board, stop), encoding, folder)
+        edges = _edges(_Asked(board, stop), encoding, folder, calibration, lambda text: say(0, 1, text), edge_limit_s)
         Encoder(encoding, info, edges, np.zeros(1), mask_seed=settings.first_seed)
         plan = Plan(settings, encoding, info, edges, None, folder)
         if settings.controls:
@@ -191,9 +197,18 @@ class _Asked:
         self.close()
 
 
-def _edges(board: Board, encoding: EncodingSettings, folder: Path | None) -> EdgeMap | None:
+def _edges(
+    board: Board,
+    encoding: EncodingSettings,
+    folder: Path | None,
+    calibration: Calibration | None,
+    say: Callable[[str], None],
+    limit_s: float,
+) -> EdgeMap | None:
     """Found once a run, and kept with it."""
     if encoding.name in ("work", "difficulty"):
+        if calibration is not None:
+            raise UsageError(f"--calibration: with encoding {encoding.name}, must be left out: it needs no edge")
         return None
     path = folder / "edges.json" if folder else None
     if path is not None and path.exists():
@@ -205,10 +220,11 @@ def _edges(board: Board, encoding: EncodingSettings, folder: Path | None) -> Edg
                 np.array(kept["width"], np.float64),
                 kept["coupling"],
                 kept["board_seconds"],
+                kept.get("source", ""),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"edges {str(path)!r}: {error}, must be as this program wrote it") from None
-    edges = find_edges(board, reach_of(encoding))
+    edges = edges_for(board, encoding, record=calibration, say=say, limit_s=limit_s)
     if path is not None:
         facts = {
             "voltage_mv": edges.voltage_mv,
@@ -216,6 +232,7 @@ def _edges(board: Board, encoding: EncodingSettings, folder: Path | None) -> Edg
             "width": edges.width.tolist(),
             "coupling": edges.coupling,
             "board_seconds": edges.board_seconds,
+            "source": edges.source,
         }
         write_atomic(path, json.dumps(facts).encode())
     return edges

@@ -21,8 +21,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from asic_reservoir.board import Board
 from asic_reservoir.drive import drive
-from asic_reservoir.edges import find_edges
-from asic_reservoir.encoding import Encoder, EncodingName, EncodingSettings, Mode, default_encoding, reach_of
+from asic_reservoir.edge_sources import edges_for
+from asic_reservoir.encoding import Encoder, EncodingName, EncodingSettings, Mode, default_encoding
 from asic_reservoir.observables import check_observables, states_of
 from asic_reservoir.registry import open_board
 
@@ -85,7 +85,7 @@ class BoardReservoir(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         with open_board(self.board) as board:
             settings = self._settings(board)
             needs_edges = settings.name not in ("work", "difficulty")
-            self.edges_ = find_edges(board, reach_of(settings)) if needs_edges else None
+            self.edges_ = edges_for(board, settings) if needs_edges else None
             self.origin_ = board.info.origin.value
         return self
 

@@ -148,6 +148,8 @@ def _board_facts(plan: Plan) -> dict[str, str | bool | int | float | None]:
             "domain_coupling": _short(plan.edges.coupling),
             "edge_search_board_seconds": _short(plan.edges.board_seconds),
         }
+        if plan.edges.source:
+            facts["edge_from"] = plan.edges.source
     return facts
 
 

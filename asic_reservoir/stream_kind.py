@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from asic_reservoir.board import Board
-from asic_reservoir.edges import find_edges
-from asic_reservoir.encoding import EncodingSettings, default_encoding, reach_of
+from asic_reservoir.edge_sources import edges_for
+from asic_reservoir.encoding import EncodingSettings, default_encoding
 from asic_reservoir.errors import UsageError
 from asic_reservoir.kinds import TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.live import LiveReservoir
@@ -143,7 +143,7 @@ def _reservoir(settings: StreamSettings, board: Board, context: TaskContext) -> 
     edges = None
     if name not in ("work", "difficulty"):
         context.progress(0, 1, "finding the edges of the chips")
-        edges = find_edges(board, reach_of(encoding))
+        edges = edges_for(board, encoding)
     return LiveReservoir(
         board,
         encoding,

@@ -93,7 +93,8 @@ class EdgeSearch:
             if fit is None or max(shares) < _LEAST_SHARE:
                 return None, at_highest
             place = min(max(fit.edge_mhz, limits.low), limits.high)
-            if fit.standard_error_mhz < effort.edge_error * fit.edge_mhz:
+            bracketed = fit.edge_mhz <= max(self._clocks) or top >= limits.high
+            if bracketed and fit.standard_error_mhz < effort.edge_error * fit.edge_mhz:
                 break
         return fit, at_highest
 

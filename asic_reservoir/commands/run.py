@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from asic_reservoir.remote import Server
 
 if TYPE_CHECKING:
+    from asic_reservoir.calibration import Calibration
     from asic_reservoir.executors import Executor
     from asic_reservoir.report.model import ReportData
     from asic_reservoir.run_settings import RunSettings
+
+
+class EdgeSource(TypedDict, total=False):
+    """Where the edge of a board comes from."""
+
+    calibration: Calibration | None
+    edge_limit_s: float
+
 
 DEMO_SEEDS = 5
 """As many draws as the rules of the verdict ask for; `run` takes ten."""
@@ -45,6 +54,13 @@ def run(
     preset: Annotated[str, typer.Option(help="published: the setting of the papers.")] = "",
     controls: Annotated[bool, typer.Option(help="Run the controls; without them the report is marked.")] = True,
     curve: Annotated[bool, typer.Option(help="Also measure the error against nonces a step.")] = True,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Record of 'calibrate' for this board: its edge is not searched then.")
+    ] = None,
+    edge_minutes: Annotated[
+        float,
+        typer.Option(help="Board time that the search for the edge of a real board may take.", min=1, max=100_000),
+    ] = 120.0,
     out: Annotated[Path | None, typer.Option(help="Folder for records and report.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
     json_file: Annotated[
@@ -73,6 +89,7 @@ def run(
     if server is not None:
         here = {"resume": (resume, False), "workers": (workers, None), "executor": (executor, "processes")}
         only_here(server, **here, ray_address=(ray_address, None))
+        only_here(server, calibration=(calibration, None), edge_minutes=(edge_minutes, 120.0))
         params = {
             "seeds": seeds, "first_seed": first_seed, "steps": steps, "step_seconds": step_seconds,
             "encoding": encoding, "mode": mode, "lags": lags, "slots": slots, "difficulty": difficulty,
@@ -107,8 +124,19 @@ def run(
         curve=curve,
     )
     chosen = _executor(executor, ray_address, workers)
-    report = _execute(settings, out, workers, quiet or str(json_file) == "-", chosen)
+    edges = _edge_source(calibration, edge_minutes)
+    report = _execute(settings, out, workers, quiet or str(json_file) == "-", chosen, edges)
     _deliver(report, out, json_file, quiet)
+
+
+def _edge_source(calibration: Path | None, edge_minutes: float) -> EdgeSource:
+    """What an encoding is centred on."""
+    from asic_reservoir.calibration import load_calibration
+
+    return {
+        "calibration": None if calibration is None else load_calibration(calibration),
+        "edge_limit_s": 60.0 * edge_minutes,
+    }
 
 
 def _executor(name: str, ray_address: str | None, workers: int | None) -> Executor | None:
@@ -213,7 +241,12 @@ def _settings(**values: object) -> RunSettings:
 
 
 def _execute(
-    settings: RunSettings, out: Path | None, workers: int | None, quiet: bool, executor: Executor | None = None
+    settings: RunSettings,
+    out: Path | None,
+    workers: int | None,
+    quiet: bool,
+    executor: Executor | None = None,
+    edges: EdgeSource | None = None,
 ) -> ReportData:
     """Run, with a line of progress on stderr; Ctrl-C ends it cleanly."""
     import signal
@@ -265,6 +298,7 @@ def _execute(
                 cancelled=lambda: stopping,
                 workers=workers,
                 executor=executor,
+                **(edges or {}),
             )
     except Interrupted:
         if out is not None:
