@@ -24,6 +24,9 @@ from firmware_bridge.serial_port import BITS_PER_BYTE, LinkError, line_speed
 
 TICK_S = 0.01
 """Physics goes on in steps of so long, in real time."""
+LATE_NS = 5_000_000
+"""A nonce that is due is sent within so long. Where this machine did not get round to it, the chips were late as a
+whole, and it belongs to what they work on now: no real one comes so late that the id of its work has gone round."""
 BAUD_TOLERANCE = 0.05
 """8N1 is read up to about this difference of the two clocks."""
 

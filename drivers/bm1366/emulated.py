@@ -28,7 +28,7 @@ from drivers.emulated_adapter import (
 )
 from drivers.emulated_physics import DevicePhysics
 from drivers.emulated_search import find_nonce
-from drivers.emulated_serial import TICK_S, Faults, SerialDevice
+from drivers.emulated_serial import LATE_NS, TICK_S, Faults, SerialDevice
 from firmware_bridge.bm13xx.bm1366 import NonceReply, encode_reply, nonce_at
 from firmware_bridge.bm13xx.jobs import HeaderJob
 from firmware_bridge.bm13xx.sha256_compiled import midstate
@@ -182,7 +182,7 @@ class EmulatedBm1366(SerialDevice):
     def on_events(self, now_ns: int) -> None:
         while self._events and self._events[0][0] <= now_ns:
             at, _, chip, core, valid = heapq.heappop(self._events)
-            self._find(at, chip, core, valid)
+            self._find(max(at, now_ns - LATE_NS), chip, core, valid)
 
     def _find(self, at_ns: int, chip: int, core: int, valid: bool) -> None:
         """A core has found a nonce: pick the job it belongs to, and put the reply on the line."""

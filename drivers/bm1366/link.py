@@ -80,7 +80,8 @@ class BoardLink:
             packets = [gpio_set(0xF0, 0, False), *(i2c_write(0xF1 + i, a, data) for i, (a, data) in enumerate(off))]
             answer = 5 if self.control is not None and self.control.protocol else 4
             exchanges = [Exchange(encode_request(packet).hex(), answer) for packet in packets]
-            return Plan(ports=[PortPlan(self._settings.control, exchanges)], report_path=report)
+            port = PortPlan(self._settings.control, exchanges, answer_timeout_s=5.0)
+            return Plan(ports=[port], report_path=report)
         transfers = [(address, data.hex()) for address, data in off]
         return Plan(adapters=[I2cPlan(self._settings.i2c or "", transfers)], report_path=report)
 
