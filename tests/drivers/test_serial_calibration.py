@@ -17,6 +17,8 @@ from drivers.bm1366.emulated import EmulatedBm1366
 from drivers.emulated_serial import Faults
 from drivers.s9.emulated_chain import EmulatedHashboard
 
+pytestmark = pytest.mark.timeout(1200)  # three at once, on two cores that others may use as well
+
 PLL_STEP_MHZ = 25.0 / 6.0
 """Distance of neighbouring BM1366 clocks around 500 MHz with the dividers in use there: 25 MHz / (2 · 3)."""
 BM1387_STEP_MHZ = 6.25
@@ -62,7 +64,7 @@ def side_by_side() -> Iterator[Callable[[str], Any]]:
     """The calibrations, which mostly wait for their wires, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         jobs = {job.__name__: pool.submit(job) for job in (hashboard, bm1366_edge, bm1366_heat)}
-        yield lambda name: jobs[name].result(timeout=280)
+        yield lambda name: jobs[name].result(timeout=1000)
 
 
 @pytest.mark.slow

@@ -22,7 +22,9 @@ MAIN = "from asic_reservoir.cli import main; main()"
 SHORT = ["--seeds", "1", "--steps", "200", "--step-seconds", "0.5", "--rate-nonces", "250"]
 LAG = 0.3
 """Of a stretch of five seconds: what device and driver may be late by where many programs share two cores. A wrong
-mask, unit or number of chips is a factor of two or more."""
+mask, unit or number of chips is a factor of two or more, however often it is looked at."""
+LOOKS = 4
+"""So often at most, and then alone: the emulated device of a machine that was late gave less than it would have."""
 
 
 def run_code(*arguments: str) -> int:
@@ -44,7 +46,7 @@ def left_running(mark: str) -> list[str]:
 
 
 def wait_none_left(mark: str) -> list[str]:
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + 60.0
     while (left := left_running(mark)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
@@ -60,7 +62,23 @@ def marked(mark: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def as_expected(rate: dict[str, float]) -> bool:
+    """Whether the rate seen is the law's."""
+    statistical = 4.9 * (rate["nonces"] ** 0.5) / rate["seconds"]  # p < 1e-6
+    return abs(rate["seen_hz"] - rate["expected_hz"]) < statistical + LAG * rate["expected_hz"]
+
+
+def look_alone(name: str) -> dict[str, float]:
+    """The rate of one device, with nothing beside it."""
+    process = marked(uuid.uuid4().hex, *SHORT, "--only", name, "--jobs", "1", "--json", "-q")
+    text, said = process.communicate(timeout=280)
+    assert process.returncode == 0, said
+    rate: dict[str, float] = json.loads(text)["rows"][0]["rate"]
+    return rate
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_one_table_of_all_drivers(tmp_path: Path) -> None:
     """Every row is there; the rate seen is the law's; the words are right; a board that fails has its reason and gives
     the exit code, and the others went on; nothing is left running."""
@@ -68,7 +86,7 @@ def test_one_table_of_all_drivers(tmp_path: Path) -> None:
     absent = "s9-chain:///dev/none?control=/dev/none"
     choice = ["--only", ",".join(DEVICES), "--board", absent, "--jobs", "3"]
     process = marked(mark, *SHORT, *choice, "--json", "-q", "--out", str(out))
-    text, said = process.communicate(timeout=280)
+    text, said = process.communicate(timeout=600)
     assert process.returncode == 3, said
     assert "1 of 7 boards failed (s9-chain-2)" in said
     rows = {row["name"]: row for row in json.loads(text)["rows"]}
@@ -84,9 +102,10 @@ def test_one_table_of_all_drivers(tmp_path: Path) -> None:
         assert row["origin"] == "simulated"
         assert row["timestamps"] == stamps.get(name, "kernel")
         assert row["verdict"] == "undecided"  # without controls nothing is
-        rate = row["rate"]
-        statistical = 4.9 * (rate["nonces"] ** 0.5) / rate["seconds"]  # p < 1e-6
-        assert abs(rate["seen_hz"] - rate["expected_hz"]) < statistical + LAG * rate["expected_hz"], (name, rate)
+        rates = [rate := row["rate"]]
+        while not as_expected(rates[-1]) and len(rates) < LOOKS:
+            rates.append(look_alone(name))
+        assert as_expected(rates[-1]), (name, rates)
         assert rate["low_hz"] < rate["seen_hz"] < rate["high_hz"]
         assert row["counted"]["steps"] > 200
         assert row["counted"]["nonces"] > 20
@@ -106,12 +125,12 @@ def test_a_stopped_command_leaves_nothing_running(number: signal.Signals) -> Non
     mark = uuid.uuid4().hex
     process = marked(mark, "--only", "bm1366", "--steps", "5000", "--seeds", "1")
     try:
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + 150.0
         while not any("drivers.guard" in line for line in left_running(mark)) and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(1.0)  # in the middle of its stretch at the set point
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert process.returncode == (130 if number is signal.SIGINT else -signal.SIGKILL)
         assert wait_none_left(mark) == []
     finally:
