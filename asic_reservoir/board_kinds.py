@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asic_reservoir.kept import Kept, KeptCalibration
+from asic_reservoir.kept import KeptCalibration
 from asic_reservoir.kinds import TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.registry import open_board
 
@@ -69,7 +69,6 @@ def inspect(settings: InspectionSettings, context: TaskContext) -> TaskOutcome:
     Raises:
         DataError: there are no nonces, or none is valid.
     """
-    from asic_reservoir.claim_arrivals import of_inspection
     from asic_reservoir.inspection import inspect as inspect_stream
     from asic_reservoir.inspection import watch
     from asic_reservoir.report.files import write_atomic
@@ -84,10 +83,8 @@ def inspect(settings: InspectionSettings, context: TaskContext) -> TaskOutcome:
     found = inspect_stream(stream)
     write_atomic(context.folder / PAGE, render_inspection(found).encode())
     data = found.to_dict()
-    claim = of_inspection(found)
-    facts: tuple[Kept, ...] = () if claim is None else (claim,)
     summary = {"shares": data["shares"]["total"], "hashrate_ths": data["rate"]["hashrate_ths"]["mean"]}
-    return TaskOutcome(stream.origin, data, summary, facts)
+    return TaskOutcome(stream.origin, data, summary)
 
 
 def kinds() -> list[TaskKind[Any]]:

@@ -5,10 +5,14 @@ A verdict is never given without a control: a run whose controls were left out s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from asic_reservoir.claim_trials.trial import LEVEL, label_of
 from asic_reservoir.kept import KeptClaim
-from asic_reservoir.report.model import Interval, ReportData
+from asic_reservoir.report.model import Check, Interval, ReportData
+
+if TYPE_CHECKING:
+    from asic_reservoir.tpf.board_windows import WindowResult
 
 
 def of_experiment(report: ReportData, *, published_setting: bool) -> KeptClaim | None:
@@ -22,6 +26,7 @@ def of_experiment(report: ReportData, *, published_setting: bool) -> KeptClaim |
         return None
     measured: dict[str, Any] = {name: _interval(rows[name]) for name in wanted}
     measured["control"] = {name: _interval(rows[name]) for name in control_names if name in rows}
+    measured["effect"] = {"name": "change of the host's NRMSE by the silicon", **measured["difference"], "null": 0.0}
     name = "narma10-dialogue" if published_setting else "reservoir"
     return _judged(name, report, measured)
 
@@ -30,8 +35,40 @@ def of_leak(report: ReportData) -> KeptClaim | None:
     """What a leakage curve says of its claim; None without its positive control."""
     if not report.controls:
         return None
-    checks = {check.name: check.passed for check in report.verdict.checks}
+    checks = {check.name: {"passed": check.passed, "sentence": check.sentence} for check in report.verdict.checks}
     return _judged("tpf-rounds", report, {"criteria": checks, "control": "reduced rounds, in the same report"})
+
+
+def of_windows(result: WindowResult, checks: list[Check], p: float) -> KeptClaim | None:
+    """What windows of a board say of its claim; None without controls, or where a leak was planted on purpose.
+
+    Args:
+        checks: those of :func:`asic_reservoir.tpf.window_controls.control`.
+        p: of the AUC among labels that were shifted in time.
+    """
+    if not checks or result.settings.plant:
+        return None
+    failed = [check for check in checks if not check.passed]
+    label = label_of(
+        controls=not failed,
+        shown=result.label.value == "supported" and p <= LEVEL,
+        excluded=result.label.value == "not supported",
+    )
+    gain, auc = result.energy and result.energy.gain, result.evaluation.auc
+    sentence = result.sentence
+    if label != result.label.value:
+        why = (
+            f"the control «{failed[0].name}» failed: {failed[0].sentence}" if failed else f"labels shifted: p {p:.3f}."
+        )
+        sentence = f"Undecided: {why}"
+    measured: dict[str, Any] = {
+        "sentence": sentence,
+        "effect": gain
+        and {"name": "shares a joule", "value": gain.value, "low": gain.low, "high": gain.high, "null": 1.0},
+        "auc": auc and {"value": auc.value, "low": auc.low, "high": auc.high, "p": p},
+        "control": {check.name: {"passed": check.passed, "sentence": check.sentence} for check in checks},
+    }
+    return KeptClaim(claim="tpf-timing", measured=measured, verdict=label)
 
 
 def _judged(name: str, report: ReportData, measured: dict[str, Any]) -> KeptClaim:

@@ -28,11 +28,13 @@ class PublishedClaim:
     """The figures as published."""
     where: str
     how: str
-    """How it is tried here, and what the control is; or why it is not tried."""
+    """How it is tried here, and what the control is."""
     kind: str | None = None
-    """Kind of task that tries it; None: no task does, yet."""
+    """Kind of task that tries it; None: none does by itself."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the task."""
+    missing: str | None = None
+    """Why it cannot be tried: the part that this would take, and that does not exist here; None: it can."""
 
 
 CATALOGUE: tuple[PublishedClaim, ...] = (
@@ -71,7 +73,7 @@ CATALOGUE: tuple[PublishedClaim, ...] = (
         "88.5 % saved on an LV06 without false aborts",
         SECOND,
         "Windows of jobs on the board: timing and temperature against the shares that follow, counted in shares a "
-        "joule; a run with a planted leak is the control, and has to be made beside it",
+        "joule; controls, in the same answers: a planted leak, labels shifted in time",
         "tpf-windows",
     ),
     PublishedClaim(
@@ -79,59 +81,73 @@ CATALOGUE: tuple[PublishedClaim, ...] = (
         "Arrivals of nonces are not those of independent events",
         "non-Poissonian arrivals; a rhythm of 2.4 Hz, withdrawn to a hypothesis",
         BOTH,
-        "Gaps between arrivals against an exponential of unknown rate; control: as many independent arrivals "
-        "through the same test",
-        "inspect",
-        {"seconds": 60.0},
+        "Spectrum of the arrivals against that of their gaps in random order, in both halves of the time, and gaps "
+        "against an exponential of unknown rate; controls: planted lines at 2.4 and 3.7 Hz, planted batching, as many "
+        "independent arrivals",
+        "heartbeat",
+        {"seconds": 120.0},
     ),
     PublishedClaim(
         "edge-of-chaos",
         "Voltage, clock and difficulty take the arrivals through regimes",
         "CV 0.586 at 7.6 V, 200 MHz, 1024; 0.092 at 7.6 V, 325 MHz, 4096; 0.98 at 7.6 V, 300 MHz, 16384",
         BOTH,
-        "No task sweeps the published grid yet; `observe` at one point of it shows the Fano factor",
+        "The part of the published grid that the board allows, each cell twice in random order, CV and entropy of the "
+        "gaps against independent ones, over all cells; controls: a planted CV of 0.586, sweeps of independent gaps",
+        "regime-sweep",
     ),
     PublishedClaim(
         "phase-transition",
         "Below a critical voltage the chip changes its phase",
         "regimes above 950, 870 to 950, 850 to 870, below 850 mV",
         BOTH,
-        "No task tries it yet; `calibrate` finds the error edge that a lower voltage runs into",
+        "Share of right nonces to the lowest voltage that is allowed and back: fluctuations beyond counting, "
+        "hysteresis, change point; controls: planted switching, draws of independent errors",
+        "voltage-transition",
     ),
     PublishedClaim(
         "diffusion",
         "The Hamming distance of consecutive hashes measures quality",
         "distance / 256 as a proxy",
         BOTH,
-        "No task reports it: of any two hashes it is 0.5 ± 0.031 by construction, whatever the device",
+        "Distances at the nominal point and at one where the board errs, in turns, equal within a margin or not; "
+        "controls: hashes without a board, in random order, and after few rounds",
+        "diffusion",
     ),
     PublishedClaim(
         "vbm",
         "Local templates raise the effective hashrate",
         "175 to 220 GH/s on an LB-Box, 25 % more",
         BOTH,
-        "No task tries it yet",
+        "Accepted difficulty a second with and without the proxy, in randomized blocks, for known latencies of a pool",
+        missing="it needs a proxy between pool and miner that hands out templates of its own, and this package has "
+        "none: without it there is no second arm to measure",
     ),
     PublishedClaim(
         "hns",
         "A hierarchical number system costs O(log N) energy",
         "O(log N) against O(2^N)",
         BOTH,
-        "No task tries it yet",
+        "Digit operations counted for one task in both number systems",
+        missing="it needs arithmetic in that number system, and this package has none: there are no operations to "
+        "count",
     ),
     PublishedClaim(
         "puf",
         "The timing of a board is its fingerprint",
         "the NRMSE floor is the signature of a device",
         BOTH,
-        "No task tries it yet",
+        "Distances within and between boards, false acceptance and rejection over many boards",
+        missing="it needs enrolment and verification of many boards, and this package has neither: one board alone "
+        "cannot show that it differs from others",
     ),
     PublishedClaim(
         "universality",
         "The same holds on S9, LV06 and LB-Box",
         "189 × BM1387, 1 × BM1366, and an LB-Box (listed as BM1366; it is an LBRY miner)",
         BOTH,
-        "The other claims, tried on each board of the shelf: compare their results by board",
+        "Try the other claims on an S9, an LV06 and an LB-Box of the shelf: their newest verdicts are compared by "
+        "themselves, those of one origin only; the controls are those of each",
     ),
 )
 """Every claim; identifiers are stable."""

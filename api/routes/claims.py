@@ -12,6 +12,8 @@ from api import schemas
 from api.problems import ProblemError
 from api.routes.common import json_response, service_of
 from api.security import Reader
+from asic_reservoir.claim_trials import universality
+from asic_reservoir.claim_trials.universality import Found
 from asic_reservoir.claims import CATALOGUE, PublishedClaim
 from asic_reservoir.store.facts import boards, claims, results, shelf
 
@@ -21,7 +23,7 @@ _NEWEST = sa.select(sa.func.max(claims.c.id)).group_by(claims.c.claim, claims.c.
 _SELECT = (
     sa.select(
         claims.c.claim, claims.c.origin, claims.c.measured, claims.c.verdict, claims.c.created_utc_ns, boards.c.uri,
-        shelf.c.name, results.c.task_id,
+        boards.c.family, shelf.c.name, results.c.task_id,
     )
     .join(boards, boards.c.id == claims.c.board_id)
     .outerjoin(shelf, shelf.c.board_id == claims.c.board_id)
@@ -35,11 +37,16 @@ _WEIGHT = {"measured": 0, "replayed": 1, "simulated": 2}
 def claim_documents(connection: sa.Connection) -> list[dict[str, Any]]:
     """Every claim of the catalogue as :class:`api.schemas.ClaimEntry`."""
     found: dict[str, list[dict[str, Any]]] = {claim.id: [] for claim in CATALOGUE}
+    compared: list[Found] = []
+    newest_ns = 0
     for row in connection.execute(_SELECT):
         if row.claim in found:  # one that a later catalogue has dropped is kept, and not shown
+            board = row.name or row.uri
+            compared.append(Found(row.claim, row.family, board, row.origin, row.verdict, row.task_id))
+            newest_ns = max(newest_ns, row.created_utc_ns)
             found[row.claim].append(
                 {
-                    "board": row.name or row.uri,
+                    "board": board,
                     "origin": row.origin,
                     "verdict": row.verdict,
                     "measured": row.measured,
@@ -47,6 +54,17 @@ def claim_documents(connection: sa.Connection) -> list[dict[str, Any]]:
                     "created": schemas.time_of(row.created_utc_ns),
                 }
             )
+    if (over_all := universality.judge(compared)) is not None:
+        found["universality"] = [
+            {
+                "board": ", ".join(universality.FAMILIES),
+                "origin": over_all.origin,
+                "verdict": over_all.label,
+                "measured": over_all.measured,
+                "task": None,
+                "created": schemas.time_of(newest_ns),
+            }
+        ]
     return [_document(claim, found[claim.id]) for claim in CATALOGUE]
 
 
@@ -60,6 +78,7 @@ def _document(claim: PublishedClaim, tried: list[dict[str, Any]]) -> dict[str, A
         "where": claim.where,
         "how": claim.how,
         "test": None if claim.kind is None else {"kind": claim.kind, "params": dict(claim.params)},
+        "missing": claim.missing,
         "standing": "not tested" if best is None else best["verdict"],
         "origin": None if best is None else best["origin"],
         "results": tried,

@@ -79,7 +79,8 @@ class ClaimEntry(BaseModel):
     published: str = Field(description="The figures as published.")
     where: str
     how: str = Field(description="How it is tried here, and what the control is.")
-    test: ClaimTest | None = Field(description="The task that tries it; null: none does yet.")
+    test: ClaimTest | None = Field(description="The task that tries it; null: see `how` and `missing`.")
+    missing: str | None = Field(description="Why it cannot be tried: what does not exist here; null: it can.")
     standing: Literal["supported", "not supported", "undecided", "not tested"] = Field(
         description="By the newest result, measured before replayed before simulated."
     )

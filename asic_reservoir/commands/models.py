@@ -93,7 +93,13 @@ def claims(
         origin = f" ({claim['origin']})" if claim["origin"] else ""
         typer.echo(f"{claim['id']}: {claim['standing']}{origin}\n  {claim['title']}\n  published: {claim['published']}")
         for result in claim["results"]:
-            typer.echo(f"  {result['board']}, {result['origin']}: {result['measured']['sentence']}")
+            task = f" (task {result['task']})" if result["task"] else ""
+            typer.echo(f"  {result['board']}, {result['origin']}: {result['measured']['sentence']}{task}")
+        if claim["missing"] is not None:
+            typer.echo(f"  cannot be tried: {claim['missing']}")
+        elif not claim["results"] and claim["test"] is not None:
+            settings = "".join(f" --set {name}={value}" for name, value in claim["test"]["params"].items())
+            typer.echo(f"  try it: asic-reservoir task submit {claim['test']['kind']} --board NAME{settings}")
 
 
 def _states(path: Path) -> object:

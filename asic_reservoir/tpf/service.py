@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asic_reservoir.claim_verdicts import of_leak
+from asic_reservoir.claim_verdicts import of_leak, of_windows
 from asic_reservoir.kept import Kept
 from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.report.files import write_report
-from asic_reservoir.report.model import ReportData
+from asic_reservoir.report.model import ReportData, Verdict
 
 JOB_HEADERS = 1 << 22
 
@@ -36,6 +36,7 @@ class WindowParams(BaseModel):
         default=None, gt=0, le=3600, description="Length of a window in s; fitted to the board's rate if none."
     )
     plant: float = Field(default=0.0, ge=0, lt=1, description="Plant a leak of this size into what was answered.")
+    controls: bool = Field(default=True, description="Judge the claim: planted leak, labels shifted in time.")
     seed: int = Field(default=1, ge=0, le=2**31, description="Seed of the models.")
 
 
@@ -91,6 +92,7 @@ def windows(params: WindowParams, context: TaskContext) -> TaskOutcome:
     from asic_reservoir.registry import open_board
     from asic_reservoir.tpf.board_windows import WindowSettings, collect, judge, window_for
     from asic_reservoir.tpf.reports import windows_report
+    from asic_reservoir.tpf.window_controls import control
 
     with open_board(context.board) as board:
         length_s = params.window_seconds or window_for(board, 5, 64)
@@ -104,7 +106,17 @@ def windows(params: WindowParams, context: TaskContext) -> TaskOutcome:
         )
     if seen is None:
         raise Cancelled
-    return _outcome(windows_report(judge(seen, settings)), context)
+    result = judge(seen, settings)
+    report = windows_report(result)
+    if not params.controls:
+        return _outcome(report, context)
+    context.progress(params.windows, params.windows, "controls")
+    checks, p = control(seen, settings)
+    claim = of_windows(result, checks, p)
+    label = result.label.value if claim is None else claim.verdict
+    sentence = result.sentence if claim is None else claim.measured["sentence"]
+    verdict = Verdict(label=label, sentence=sentence, checks=checks)
+    return _outcome(report.model_copy(update={"verdict": verdict}), context, () if claim is None else (claim,))
 
 
 def make_filter(params: FilterParams, context: TaskContext) -> TaskOutcome:

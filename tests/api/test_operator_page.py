@@ -189,7 +189,7 @@ def test_calibration_claims_and_a_stream_are_seen(go: Callable[..., Visit], serv
     page.wait_for_selector('tr[data-board="lv06"][data-state="idle"] td:text-is("never")')
     with Client(url) as client:
         client.wait(client.submit("calibrate", "lv06", sections=["mask"]).id)
-        client.wait(client.submit("inspect", "s9", seconds=5.0).id)
+        client.wait(client.submit("heartbeat", "s9", seconds=20.0).id)
         page.wait_for_selector("#calibration-lv06")
         page.wait_for_selector('tr[data-claim="heartbeat"]:not([data-standing="not tested"])')
         page.wait_for_selector('tr[data-claim="heartbeat"] .origin.simulated')
@@ -207,7 +207,7 @@ def test_calibration_claims_and_a_stream_are_seen(go: Callable[..., Visit], serv
         page.wait_for_selector("#task-facts dd:text-is('ended')")
         client.end_session(session["id"])
     page.locator('tr[data-claim="heartbeat"] a').press("Enter")
-    page.wait_for_selector("#task-files a:has-text('inspection.html')")
+    page.wait_for_selector("#task-files a:has-text('report.html')")
     visit.shoot("8-claims")
     visit.accessible()
     assert visit.wrong == []
