@@ -5,13 +5,13 @@ No nonce belongs to a wrong job, none counts twice, what is lost is counted, and
 
 from __future__ import annotations
 
-import threading
+import functools
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
+from step_begun import when_a_step_runs
 
 from asic_reservoir.board import Detail, NonceFlag, Observation, OperatingPoint, Step
 from asic_reservoir.errors import BusyError, TimeoutExpiredError
@@ -126,26 +126,15 @@ _RACES = 3
 def bad_radio(device: Any, ledger: Ledger) -> None:
     """15 % of the segments lost, 5 % of the shares sent twice."""
     device.faults.loss, device.faults.retransmit_s, device.faults.duplicate = 0.15, 0.02, 0.05
+    taken, deadline = 0, time.monotonic() + 90.0
     try:
-        taken = sum(ledger.take(ledger.board.step(step_of(1.0, device))) for _ in range(3))
+        while (taken <= 20 or not ledger.duplicates) and time.monotonic() < deadline:
+            taken += ledger.take(ledger.board.step(step_of(1.0, device)))
     finally:
         device.faults.loss = device.faults.duplicate = 0.0
     assert taken > 20
     assert ledger.duplicates > 0
     ledger.nothing_unexplained()
-
-
-def later(seconds: float, *actions: Callable[[], object]) -> threading.Thread:
-    """Do one thing after the other, so long apart, while a step runs."""
-
-    def run() -> None:
-        for action in actions:
-            time.sleep(seconds)
-            action()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread
 
 
 def back_again(device: Any, ledger: Ledger) -> None:
@@ -165,7 +154,8 @@ def back_again(device: Any, ledger: Ledger) -> None:
 def cable(device: Any, ledger: Ledger) -> None:
     """Pulled in the middle of a share, after a moment in which nothing came through, and put back."""
     before = ledger.board.losses
-    helper = later(
+    helper = when_a_step_runs(
+        ledger.board,
         0.4,
         lambda: setattr(device.faults, "silent", True),
         device.pull_plug,
@@ -173,8 +163,8 @@ def cable(device: Any, ledger: Ledger) -> None:
         device.plug_in,
     )
     with pytest.raises(TimeoutExpiredError, match=r"link lost .* it must be repeated"):
-        ledger.board.step(step_of(6.0, device))
-    helper.join(30)
+        ledger.board.step(step_of(8.0, device))
+    helper.join(60)
     back_again(device, ledger)
     losses = ledger.board.losses
     assert losses.outages == before.outages + 1
@@ -186,12 +176,12 @@ def cable(device: Any, ledger: Ledger) -> None:
 def silence(device: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """The device hangs, its connections stay open."""
     monkeypatch.setattr(sensors, "STALE_S", 1.5)
-    helper = later(0.3, lambda: setattr(device.faults, "silent", True))
+    helper = when_a_step_runs(ledger.board, 0.3, lambda: setattr(device.faults, "silent", True))
     try:
         with pytest.raises(TimeoutExpiredError, match=r"silent for \d+ s, must answer within 1\.5 s"):
             ledger.board.step(step_of(120.0, device))
     finally:
-        helper.join(30)
+        helper.join(60)
         device.faults.silent = False
         monkeypatch.undo()
     back_again(device, ledger)
@@ -200,10 +190,11 @@ def silence(device: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Non
 def restart(device: Any, ledger: Ledger, url: str, method: str, headers: dict[str, str], auth: Any = None) -> None:
     """Somebody restarts the device in the middle of a step."""
     outages = ledger.board.losses.outages
-    helper = later(0.4, lambda: httpx2.request(method, url, headers=headers, auth=auth))
+    ask = functools.partial(httpx2.request, method, url, headers=headers, auth=auth, timeout=60.0)
+    helper = when_a_step_runs(ledger.board, 0.4, ask)
     with pytest.raises(TimeoutExpiredError, match="link lost"):
-        ledger.board.step(step_of(30.0, device))
-    helper.join(30)
+        ledger.board.step(step_of(120.0, device))
+    helper.join(60)
     back_again(device, ledger)
     assert ledger.board.losses.outages > outages
     assert ledger.board.losses.away_s > 0.0
@@ -214,7 +205,9 @@ def second_program(device: Any, board: StratumBoard) -> None:
     truth = dict(device.truth)
     with opened(device) as second:
         device.truth.update(truth)
-        assert second.step(step_of(0.5, device)).counts.valid.sum() > 0
+        deadline = time.monotonic() + 60.0
+        while not second.step(step_of(0.5, device)).counts.valid.sum():
+            assert time.monotonic() < deadline
         with pytest.raises(BusyError, match="another program points it at"):
             board.step(step_of(0.5, device))
 
@@ -239,7 +232,8 @@ def test_an_lb_box(monkeypatch: pytest.MonkeyPatch) -> None:
         cable(device, ledger)
         silence(device, ledger, monkeypatch)
         token = httpx2.get(
-            f"http://127.0.0.1:{device.http_port}/user/login?username=admin&password=123456789&cipher=false"
+            f"http://127.0.0.1:{device.http_port}/user/login?username=admin&password=123456789&cipher=false",
+            timeout=60.0,
         ).json()["JWT Token"]
         url = f"http://127.0.0.1:{device.http_port}/mcb/restart"
         restart(device, ledger, url, "PUT", {"Authorization": f"Bearer {token}"})

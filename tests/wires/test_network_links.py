@@ -9,6 +9,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_stamps import wait_for_stamps
 
 from asic_reservoir.board import TimestampSource
 from asic_reservoir.errors import DataError, ServerError, TimeoutExpiredError, UsageError
@@ -26,7 +27,6 @@ def pair(limit: int = 65536):
     """A line socket and the other end of its TCP connection."""
     with socket.socket() as listener:
         ask_for_stamps(listener)
-        time.sleep(0.02)  # the kernel begins a moment after it was asked
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         other = socket.create_connection(listener.getsockname())
@@ -41,14 +41,15 @@ def pair(limit: int = 65536):
 
 def test_every_line_has_the_time_at_which_the_kernel_got_it() -> None:
     with pair() as (lines, other):
+        wait_for_stamps()
         for text in (b"first", b"second"):
             sent = monotonic_raw_ns()
             other.sendall(text + b"\n")
             time.sleep(0.1)  # it waits in the buffer: a stamp of this process would be 0.1 s late
-            line = lines.read(1)
+            line = lines.read(60)
             assert line is not None
             assert (line.data, line.source, line.same_read) == (text, TimestampSource.KERNEL, False)
-            assert line.time_ns >= sent
+            assert line.time_ns >= sent - 2_000_000  # from the kernel's clock to ours, on a machine that is interrupted
             assert monotonic_raw_ns() - line.time_ns > 90_000_000
 
 
@@ -87,7 +88,7 @@ def test_any_stream_in_any_pieces_gives_the_same_lines(parts: list[bytes], seed:
         other.shutdown(socket.SHUT_WR)
         got = []
         with contextlib.suppress(LinkClosedError):
-            while (line := lines.read(1)) is not None:
+            while (line := lines.read(60)) is not None:
                 got.append(line.data)
         assert got == [line for line in wanted if line]
 
@@ -108,7 +109,7 @@ def test_http_errors_are_typed() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(2)
-        listener.settimeout(30)
+        listener.settimeout(60)
 
         def serve() -> None:  # each connection for one request: the client must not count on the first one
             refused = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
@@ -120,13 +121,13 @@ def test_http_errors_are_typed() -> None:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        with HttpLink(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=2) as link:
+        with HttpLink(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=60) as link:
             with pytest.raises(ServerError, match="status 404"):
                 link.fetch("GET", "/")
             with pytest.raises(TimeoutExpiredError):
                 link.fetch("GET", "/")
             assert link.announcement is None
-        thread.join(5)
+        thread.join(60)
 
 
 ACTIONS = st.lists(st.tuples(st.sampled_from(["send", "answer", "give up"]), st.integers(0, 6)), max_size=40)
