@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from watched_board import WatchedBoard, slowest_s
+from watched_board import WatchedBoard, second_opinion, slowest_s
 
 from asic_reservoir.board import Origin
 from asic_reservoir.calibration import Calibration, Calibrator, Effort, load_calibration
@@ -81,29 +81,39 @@ def side_by_side() -> Iterator[Callable[[str], Any]]:
 
 @pytest.mark.slow
 def test_mask_and_edge_of_an_lv06(side_by_side: Callable[[str], Any]) -> None:
-    record, watched = side_by_side("lv06_edge")
-    assert record.mask.measured == 256
-    (found,) = record.edges
-    assert found.edge_mhz is not None
-    assert not found.extrapolated
-    assert abs(found.edge_mhz - watched.edges_at(found)[0]) < PLL_STEP_MHZ
+
+    def judge(record: Calibration, watched: WatchedBoard) -> None:
+        assert record.mask.measured == 256
+        (found,) = record.edges
+        assert found.edge_mhz is not None
+        assert not found.extrapolated
+        assert abs(found.edge_mhz - watched.edges_at(found)[0]) < PLL_STEP_MHZ
+
+    second_opinion(judge, side_by_side("lv06_edge"), lv06_edge)
 
 
 @pytest.mark.slow
 def test_time_constant_of_an_lv06(side_by_side: Callable[[str], Any]) -> None:
-    record, truth_s = side_by_side("lv06_heat")
-    assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
+
+    def judge(record: Calibration, truth_s: float) -> None:
+        assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
+
+    second_opinion(judge, side_by_side("lv06_heat"), lv06_heat)
 
 
 @pytest.mark.slow
 def test_a_stock_s9_gives_what_its_path_can_and_says_what_it_cannot(side_by_side: Callable[[str], Any]) -> None:
     """Mask and heat, though every setting restarts the miner; neither voltages nor single chips."""
-    record, (cold_s, hot_s) = side_by_side("stock_s9")
-    assert record.mask.measured == 64
-    assert record.cannot["voltage"] == "this path cannot set it"
-    assert "the driver waits" in record.cannot["clock settling"]
-    # leakage slows a hot board; it was watched both cooling and warming
-    assert 0.85 * cold_s < record.thermal.time_constant_s < 1.15 * hot_s
+
+    def judge(record: Calibration, limits_s: tuple[float, float]) -> None:
+        cold_s, hot_s = limits_s
+        assert record.mask.measured == 64
+        assert record.cannot["voltage"] == "this path cannot set it"
+        assert "the driver waits" in record.cannot["clock settling"]
+        # leakage slows a hot board; it was watched both cooling and warming
+        assert 0.85 * cold_s < record.thermal.time_constant_s < 1.15 * hot_s
+
+    second_opinion(judge, side_by_side("stock_s9"), stock_s9)
 
 
 def test_a_stock_lv06_in_its_overheat_fallback_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from watched_board import WatchedBoard, slowest_s
+from watched_board import WatchedBoard, second_opinion, slowest_s
 
 from asic_reservoir.calibration import Calibration, Calibrator, Effort
 from asic_reservoir.errors import SafetyError
@@ -70,34 +70,43 @@ def side_by_side() -> Iterator[Callable[[str], Any]]:
 @pytest.mark.slow
 def test_mask_and_edge_over_the_wire(side_by_side: Callable[[str], Any]) -> None:
     """The mask exactly; the edge within one PLL step of what the twin has at its voltage and temperature."""
-    record, watched = side_by_side("bm1366_edge")
-    assert record.mask.measured == 1
-    (found,) = record.edges
-    assert found.edge_mhz is not None
-    assert abs(found.edge_mhz - watched.edges_at(found)[0]) < PLL_STEP_MHZ
+
+    def judge(record: Calibration, watched: WatchedBoard) -> None:
+        assert record.mask.measured == 1
+        (found,) = record.edges
+        assert found.edge_mhz is not None
+        assert abs(found.edge_mhz - watched.edges_at(found)[0]) < PLL_STEP_MHZ
+
+    second_opinion(judge, side_by_side("bm1366_edge"), bm1366_edge)
 
 
 @pytest.mark.slow
 def test_thermal_time_constant_over_the_wire(side_by_side: Callable[[str], Any]) -> None:
-    record, truth_s = side_by_side("bm1366_heat")
-    assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
+
+    def judge(record: Calibration, truth_s: float) -> None:
+        assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
+
+    second_opinion(judge, side_by_side("bm1366_heat"), bm1366_heat)
 
 
 @pytest.mark.slow
 def test_mask_edges_and_time_constant_of_a_hashboard(side_by_side: Callable[[str], Any]) -> None:
     """The middle of the board within one PLL step, the slow and the fast chips told apart, and its heat."""
-    record, watched, truth_s = side_by_side("hashboard")
-    assert record.mask.measured == 1
-    assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
-    (found,) = record.edges
-    assert found.edge_mhz is not None
-    truths = watched.edges_at(found)
-    assert abs(found.edge_mhz - float(np.median(truths))) < BM1387_STEP_MHZ
-    chips = np.array([np.nan if edge is None else edge for edge in found.chip_edge_mhz])
-    # the points lie around the middle of the board: a chip far from it is known less well
-    assert np.median(np.abs(chips - truths)) < BM1387_STEP_MHZ
-    assert np.max(np.abs(chips - truths)) < 40.0
-    assert np.corrcoef(chips, truths)[0, 1] > 0.9
+
+    def judge(record: Calibration, watched: WatchedBoard, truth_s: float) -> None:
+        assert record.mask.measured == 1
+        assert record.thermal.time_constant_s == pytest.approx(truth_s, rel=0.15)
+        (found,) = record.edges
+        assert found.edge_mhz is not None
+        truths = watched.edges_at(found)
+        assert abs(found.edge_mhz - float(np.median(truths))) < BM1387_STEP_MHZ
+        chips = np.array([np.nan if edge is None else edge for edge in found.chip_edge_mhz])
+        # the points lie around the middle of the board: a chip far from it is known less well
+        assert np.median(np.abs(chips - truths)) < BM1387_STEP_MHZ
+        assert np.max(np.abs(chips - truths)) < 40.0
+        assert np.corrcoef(chips, truths)[0, 1] > 0.9
+
+    second_opinion(judge, side_by_side("hashboard"), hashboard)
 
 
 @pytest.mark.slow
