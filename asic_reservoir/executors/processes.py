@@ -77,9 +77,9 @@ class Processes:
                         raise Interrupted
             except BaseException:
                 try:
-                    stop.set()  # workers end their step, keep what they have, and return
-                    for future in futures:
-                        future.cancel()
+                    # workers end their step, keep what they have, and return; jobs that have not begun do not. None is
+                    # cancelled: at such a future the thread of the pool breaks and leaves its processes (Python 3.11)
+                    stop.set()
                     if self._patience_s is not None:
                         wait(futures, self._patience_s)
                 finally:
@@ -131,6 +131,8 @@ def _job(plan: Plan, seed: int) -> tuple[SeedResult, Usage]:
     assert _done is not None
     assert _stop is not None
     counter, stop = _done, _stop
+    if stop.is_set():
+        raise Interrupted
     seldom, over = Seldom(), False
 
     def advance(steps: int) -> None:
