@@ -156,5 +156,23 @@ class Link:
                     one.cancel()
                 await asyncio.gather(working, leaving, return_exceptions=True)
         finally:
-            with contextlib.suppress(Exception):  # one that was not made whole has a socket too
-                await connection.close()
+            await _closed(connection)
+
+
+async def _closed(connection: Any) -> None:
+    """Close it, one that was not made whole too: it has a socket. Who is told to leave meanwhile, closes it first."""
+    owner = asyncio.current_task()
+
+    async def close() -> None:
+        with contextlib.suppress(Exception):
+            await connection.close()
+        # where the server went away a task of the connection is closing it already, and is not waited for above
+        if rest := asyncio.all_tasks() - {asyncio.current_task(), owner}:
+            await asyncio.wait(rest, timeout=1.0)
+
+    closing = asyncio.ensure_future(close())
+    try:
+        await asyncio.wait({closing})
+    except asyncio.CancelledError:
+        await asyncio.wait({closing})
+        raise
