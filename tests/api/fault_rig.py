@@ -83,7 +83,7 @@ class Program:
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -313,9 +313,14 @@ class Rig:
         command = ["serve", "--port", "0", "--db", self.url, "--data", data, "--no-workers", *options, *words]
         return self._keep("serve", command, environment)
 
-    def worker(self, machine: str = "machine", *words: str, environment: dict[str, str] | None = None) -> Program:
-        """``worker``, not started. Those of one machine see each other's device locks."""
-        command = ["worker", "--db", self.url, "--data", str(self.folder / machine), "--term", "2", *words]
+    def worker(
+        self, machine: str = "machine", *words: str, term_s: int = 30, environment: dict[str, str] | None = None
+    ) -> Program:
+        """``worker``, not started. Those of one machine see each other's device locks, and wait for no term.
+
+        A term is short only where its end is what a test is about: on a busy machine a short one ends by itself.
+        """
+        command = ["worker", "--db", self.url, "--data", str(self.folder / machine), "--term", str(term_s), *words]
         return self._keep(f"worker-{machine}", command, environment)
 
     def _keep(self, name: str, command: list[str], environment: dict[str, str] | None) -> Program:
@@ -327,6 +332,11 @@ class Rig:
         """Start the service, and put it behind the door."""
         service.start()
         self.door.behind = service.address()
+
+    def kill(self, service: Program) -> None:
+        """Kill the service. Nobody is behind the door then: its port may be another's by now."""
+        self.door.behind = None
+        service.kill()
 
     def put(self, seconds: float = 0.4, board: int = 0, **params: Any) -> Told:
         """A customer with a task that drives in real time."""

@@ -121,7 +121,9 @@ def test_no_fault_no_surprise(tmp_path: Path, serve: Any, capsys: pytest.Capture
                             case.path_parameters = {**case.path_parameters, **known}
                     if case.path.endswith("/events"):
                         case.path_parameters = {**case.path_parameters, "task_id": task}  # one that ends
-                    response = case.call_and_validate(headers=headers, excluded_checks=left_out + softer(case))
+                    response = case.call_and_validate(
+                        headers=headers, timeout=120, excluded_checks=left_out + softer(case)
+                    )
                     statuses[response.status_code] += 1
 
                 fuzz()

@@ -57,12 +57,12 @@ def test_the_database_restarts(postgres: own_postgres.Server, tmp_path: Path, ca
     """A real PostgreSQL is stopped, in order or as by a crash, and started again, under service, worker, customers."""
     with rig(postgres.url, tmp_path) as at:
         at.open(at.service())
-        at.worker().start()
+        at.worker(term_s=2).start()
         for number in range(REPEATS):
             seen = len(driven(at.trace))
             for _ in range(2):
                 at.put(at.chance.uniform(0.1, 1.0))
-            until(lambda seen=seen: len(driven(at.trace)) > seen + 2, "it drives")
+            until(lambda seen=seen: len(driven(at.trace)) > seen, "it drives")
             at.engine.dispose()
             postgres.stop(("fast", "immediate")[number % 2])
             at.put(0.1)  # nobody can take it now
@@ -83,12 +83,13 @@ def test_leases_end_during_long_steps(sqlite_url: str, tmp_path: Path, capsys: A
     boards = min(REPEATS, 5)
     with rig(sqlite_url, tmp_path, boards, "&pace=1") as at:
         at.open(at.service())
-        holding, waiting = at.worker("one"), at.worker("two")
+        # long enough that a runner on a busy machine is stopped within the margin, a tenth of it
+        holding, waiting = (at.worker(machine, term_s=5) for machine in ("one", "two"))
         holding.start()
         leases_of = lambda: {(command.board, command.token) for command in driven(at.trace)}  # noqa: E731
         for number in range(boards):
             at.put(4.0, number, step_seconds=1.0)
-        until(lambda: len(leases_of()) == boards, "every board is in its first long step")
+        until(lambda: len(leases_of()) >= boards, "every board is in its first long step")
         waiting.start()
         ended = 0
         while ended < REPEATS:
@@ -112,7 +113,10 @@ def test_leases_end_during_long_steps(sqlite_url: str, tmp_path: Path, capsys: A
 def test_a_submission_that_is_sent_again(sqlite_url: str, tmp_path: Path, capsys: Any) -> None:
     """Four send the same submission at once, answers get lost, now and then the service is killed: one task."""
     body = {"kind": "observe", "board": "board-0", "params": {"n_steps": 1}}
-    with rig(sqlite_url, tmp_path) as at, httpx2.Client(base_url=at.door.url, trust_env=False) as client:
+    with (
+        rig(sqlite_url, tmp_path) as at,
+        httpx2.Client(base_url=at.door.url, trust_env=False, timeout=60.0) as client,
+    ):
         service = at.service()
         at.open(service)
 
@@ -133,7 +137,7 @@ def test_a_submission_that_is_sent_again(sqlite_url: str, tmp_path: Path, capsys
                 at.door.lose_answers(number % 3)
                 asked = [pool.submit(send, key) for _ in range(4)]
                 if number % 10 == 1:
-                    service.kill()
+                    at.kill(service)
                     at.open(service)
                 told = [one.result() for one in asked]
                 assert len({task_id for task_id, _ in told}) == 1
@@ -229,7 +233,7 @@ def test_a_full_disk_stops_nothing_for_good(small_disk: Path, tmp_path: Path, ca
         at.put(0.1)
         at.drives_anew(0)  # it is there before the disk is full
         refused = 0
-        with httpx2.Client(base_url=at.door.url, trust_env=False) as client:
+        with httpx2.Client(base_url=at.door.url, trust_env=False, timeout=60.0) as client:
             for _ in range(REPEATS):
                 at.put(at.chance.uniform(0.1, 0.6))
                 ballast = small_disk / "ballast"
@@ -259,18 +263,21 @@ def test_a_full_disk_stops_nothing_for_good(small_disk: Path, tmp_path: Path, ca
 def test_workers_share_boards_on_one_database(empty_url: str, tmp_path: Path, new_bench: type[Bench]) -> None:
     """Two workers, four boards each offered to both: all tasks end once, no board is driven by two."""
     bench = new_bench(empty_url, tmp_path, n_boards=4)
-    team = [Worker(bench.engine, bench.writer, WorkerSettings(tmp_path / name, name=name)) for name in ("one", "two")]
+    settings = [WorkerSettings(tmp_path / name, name=name, term_s=60.0) for name in ("one", "two")]
+    team = [Worker(bench.engine, bench.writer, one) for one in settings]
     ids = [
         str(bench.run(lambda c, b=b: submit(c, Draft("observe", {"params": {"n_steps": 2}}, b)))[0])
         for b in bench.boards * 2
     ]
-    for worker in team:
-        worker.start()
-    for task_id in ids:
-        assert bench.until(task_id, "succeeded", timeout_s=90)["attempts"] == 1
-    with bench.engine.connect() as connection:
-        tokens = connection.exec_driver_sql("SELECT token FROM leases").scalars().all()
-        assert list(tokens) == [1] * 4
-    for worker in team:
-        worker.stop()
-    bench.close()
+    try:
+        for worker in team:
+            worker.start()
+        for task_id in ids:
+            assert bench.until(task_id, "succeeded", timeout_s=240)["attempts"] == 1
+        with bench.engine.connect() as connection:
+            tokens = connection.exec_driver_sql("SELECT token FROM leases").scalars().all()
+            assert list(tokens) == [1] * 4
+    finally:
+        for worker in team:
+            worker.stop(60)
+        bench.close()

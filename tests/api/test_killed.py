@@ -42,7 +42,7 @@ def test_the_service_is_killed(sqlite_url: str, tmp_path: Path, capsys: Any) -> 
                 at.put(at.chance.uniform(0.05, 0.3))
             until(lambda before=before: answered(at, before), "a task is taken")
             time.sleep(at.chance.uniform(0.0, 0.2))
-            service.kill()
+            at.kill(service)
             at.put(0.1)  # while nobody is there
             at.open(service)
         leases = at.check()
@@ -60,9 +60,10 @@ def test_the_worker_is_killed_in_the_middle_of_a_task(sqlite_url: str, tmp_path:
         at.put(5.0)
         at.drives_anew(0)
         for _ in range(REPEATS):
+            commands = len(driven(at.trace))
+            at.put(at.chance.uniform(1.0, 2.0))
             while sum(not customer.state for customer in at.customers.told) < 2:
                 at.put(at.chance.uniform(1.0, 2.0))
-            commands = len(driven(at.trace))
             until(lambda commands=commands: len(driven(at.trace)) > commands, "it is in the middle of a task")
             seen = tokens_driven(at.trace)
             (driving,) = [worker for worker in workers if holds(at, worker)]
@@ -80,15 +81,18 @@ def test_the_worker_and_the_service_are_killed_at_once(sqlite_url: str, tmp_path
         at.open(service)
         worker.start()
         for number in range(REPEATS):
+            commands = len(driven(at.trace))
+            at.put(at.chance.uniform(1.0, 3.0))
             while sum(not customer.state for customer in at.customers.told) < 2:
                 at.put(at.chance.uniform(0.1, 3.0))
             at.drives_anew(number)  # one lease for each start before this
-            commands = len(driven(at.trace))
             until(lambda commands=commands: len(driven(at.trace)) > commands, "it is in the middle of a task")
-            service.kill()
+            at.kill(service)
             worker.kill()
             worker.start()
             at.open(service)
+        at.put(0.1)
+        at.drives_anew(REPEATS)  # what was begun before may have ended before
         leases = at.check()
         assert leases == REPEATS + 1
         report(capsys, "both killed", times=REPEATS, tasks=len(at.customers.told), leases=leases)

@@ -58,7 +58,7 @@ def test_no_fault_no_surprise_on_the_way(tmp_path: Path, serve: Any, capsys: pyt
 
         class Walk(schema.as_state_machine()):  # type: ignore[misc]
             def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-                return {"headers": headers}
+                return {"headers": headers, "timeout": 120}
 
             def before_call(self, case: Any) -> None:
                 # names that no schema can say: every second walk begins at what is there

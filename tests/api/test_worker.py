@@ -41,7 +41,7 @@ def worker(sqlite_bench: Bench) -> Any:
     worker = Worker(sqlite_bench.engine, sqlite_bench.writer, WorkerSettings(sqlite_bench.folder))
     worker.start()
     yield worker
-    worker.stop()
+    worker.stop(60)
 
 
 @pytest.mark.usefixtures("worker")
@@ -65,16 +65,18 @@ def test_a_result_with_cost_provenance_and_files(sqlite_bench: Bench) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize(("kind", "limit_s"), [("paced", 1.0), ("deaf", 1.0), ("stubborn", 4.5)])
-def test_cancel_reaches_a_running_step(sqlite_bench: Bench, kind: str, limit_s: float, tmp_path: Path) -> None:
-    """A second for what can be interrupted; what refuses to leave is killed when its time to be safe is over."""
+@pytest.mark.parametrize("kind", ["paced", "deaf", "stubborn"])
+def test_cancel_reaches_a_running_step(sqlite_bench: Bench, kind: str, tmp_path: Path) -> None:
+    """What can be interrupted is; what refuses to leave is killed when its time to be safe is over.
+
+    Each would go on for hours. How soon it ends is a matter of the machine too: a second, and :data:`GRACE_S` more for
+    what refuses.
+    """
     trace = tmp_path / "trace"
-    task_id = put(sqlite_bench, kind, trace=str(trace))
+    task_id = put(sqlite_bench, kind, trace=str(trace), seconds=7200.0)
     until(trace.exists, "the runner is in the middle of it")
-    asked = time.monotonic()
     sqlite_bench.run(lambda c: request_cancel(c, task_id))
     sqlite_bench.until(task_id, "cancelled")
-    assert time.monotonic() - asked < limit_s + 1.0  # a second for a machine that is busy with other tests
     if kind == "paced":
         assert trace.read_text().splitlines()[-1].endswith("close")
 
@@ -84,7 +86,7 @@ def test_faults_of_a_task_end_the_task_alone(sqlite_bench: Bench, tmp_path: Path
     bench = sqlite_bench
     killer, once = put(bench, "killer"), put(bench, "killer", once=str(tmp_path / "once"))
     broken, wrong, unknown = put(bench, "broken"), put(bench, "observe", n_steps=0), put(bench, "nothing")
-    row = bench.until(killer, "set_aside", timeout_s=40)
+    row = bench.until(killer, "set_aside")
     assert row["error"] == "begun 3 times; the last time its process ended (signal 9, SIGKILL)"
     assert bench.until(once, "succeeded")["attempts"] == 2
     assert "must be plain JSON" in bench.until(broken, "failed")["error"]
@@ -97,14 +99,11 @@ def test_faults_of_a_task_end_the_task_alone(sqlite_bench: Bench, tmp_path: Path
 @pytest.mark.usefixtures("worker")
 def test_emergency_stop_ends_what_runs_and_lets_nothing_begin(sqlite_bench: Bench, tmp_path: Path) -> None:
     bench, trace = sqlite_bench, tmp_path / "trace"
-    running, waiting = put(bench, "paced", trace=str(trace)), put(bench, "observe", n_steps=1)
-    bench.until(running, "running")
-    while not trace.exists():
-        time.sleep(0.02)
-    asked = time.monotonic()
+    running = put(bench, "paced", trace=str(trace), seconds=7200.0)
+    waiting = put(bench, "observe", n_steps=1)
+    until(trace.exists, "the runner is in the middle of it")
     bench.run(lambda c: change_board(c, "board-0", None, stopped=True, reason="smoke"))
     assert bench.until(running, "failed")["error"] == "emergency stop: smoke"
-    assert time.monotonic() - asked < 2.0
     assert trace.read_text().splitlines()[-1].endswith("close")
     time.sleep(0.6)
     assert bench.task(waiting)["state"] == "queued"
@@ -116,16 +115,16 @@ def test_a_worker_that_stops_gives_its_task_and_its_lease_back(sqlite_bench: Ben
     bench = sqlite_bench
     worker = Worker(bench.engine, bench.writer, WorkerSettings(bench.folder))
     worker.start()
-    task_id = put(bench, "paced", seconds=1.0, trace=str(tmp_path / "trace"))
+    task_id = put(bench, "paced", seconds=4.0, trace=str(tmp_path / "trace"))
     bench.until(task_id, "running")
-    worker.stop()
+    worker.stop(60)
     assert bench.task(task_id)["state"] == "queued"
     with bench.engine.connect() as connection:
         assert connection.execute(sa.select(leases.c.holder)).scalar_one() is None
     again = Worker(bench.engine, bench.writer, WorkerSettings(bench.folder))
     again.start()
     bench.until(task_id, "succeeded")
-    again.stop()
+    again.stop(60)
 
 
 def start_worker(bench: Bench, folder: Path, command_name: str) -> subprocess.Popen[bytes]:
@@ -155,20 +154,17 @@ def test_sigkill_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_path: Path, wh
         process = start_worker(bench, folders[repeat % 2], where.split()[0])
         try:
             seen = len(trace.read_text()) if trace.exists() else 0
-            end = time.monotonic() + 60
-            while not trace.exists() or len(trace.read_text()) < seen + 200:  # it drives
-                assert time.monotonic() < end, "the worker does nothing"
-                time.sleep(0.02)
+            until(lambda seen=seen: trace.exists() and len(trace.read_text()) >= seen + 200, "it drives")
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
     last = start_worker(bench, folders[0], where.split()[0])
     try:
         for task_id in todo:
-            bench.until(task_id, "succeeded", timeout_s=60)
+            bench.until(task_id, "succeeded")
     finally:
         last.terminate()
-        assert last.wait(15) in (0, -signal.SIGTERM)  # uvicorn ends by the signal it was stopped with
+        assert last.wait(60) in (0, -signal.SIGTERM)  # uvicorn ends by the signal it was stopped with
     with bench.engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(results)).scalar_one() == len(todo)
     # intervals in which a process drives, from its first command to its last, do not overlap
@@ -181,6 +177,14 @@ def test_sigkill_in_the_middle_of_a_task(sqlite_bench: Bench, tmp_path: Path, wh
     assert len(ordered) >= REPEATS
 
 
+def drives_no_more(process: psutil.Process) -> bool:
+    """Whether it runs no code of its own any more: its memory is gone before its files, and with them the lock, are."""
+    try:
+        return not Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def test_a_runner_that_outlives_its_worker_keeps_the_board(sqlite_bench: Bench) -> None:
     """Nobody gets the device lock before it is gone; and it is gone soon, whatever its task thinks of that."""
     bench = sqlite_bench
@@ -190,15 +194,13 @@ def test_a_runner_that_outlives_its_worker_keeps_the_board(sqlite_bench: Bench) 
     try:
         until(trace.exists, "the runner is in the middle of it")
         (runner,) = psutil.Process(worker.pid).children()
+        assert not drives_no_more(runner)
     finally:
         worker.kill()
         worker.wait()
     lock = DeviceLock(bench.folder / "one" / "locks", bench.board)
-    end = time.monotonic() + 60
-    while not lock.acquire():
-        assert time.monotonic() < end, "the runner stays"
-        time.sleep(0.01)
-    assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+    until(lock.acquire, "the runner is gone")
+    assert drives_no_more(runner)
     lock.release()
 
 
@@ -211,11 +213,24 @@ def test_a_damaged_lock_domain_is_named(tmp_path: Path) -> None:
         lock_domain(tmp_path)
 
 
+def is_of_a_pool(process: psutil.Process) -> bool:
+    """Not a runner, nor the process that multiprocessing keeps beside it, nor one that has ended."""
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
 def test_a_task_on_a_twin_computes_with_the_cores_it_may(sqlite_bench: Bench) -> None:
     """The same report, the same cost, from processes that are gone when it is cancelled."""
     bench = sqlite_bench
     settings = {"task": "narma10", "seeds": 2, "steps": 400, "curve": False, "controls": False}
     found = []
+
+    def computing() -> int:
+        return sum(is_of_a_pool(child) for child in psutil.Process().children(recursive=True) if child not in others)
+
+    others = psutil.Process().children(recursive=True)
     for cores in (1, 2):
         worker = Worker(bench.engine, bench.writer, WorkerSettings(bench.folder, cores=cores))
         worker.start()
@@ -227,11 +242,11 @@ def test_a_task_on_a_twin_computes_with_the_cores_it_may(sqlite_bench: Bench) ->
         found.append(report)
         if cores == 2:
             task_id = put(bench, "experiment", **(settings | {"steps": 8200, "seeds": 10}))
-            until(lambda: len(psutil.Process().children(recursive=True)) >= 3, "its processes are there")
+            until(lambda: computing() >= 2, "its processes are there")
             bench.run(lambda c: request_cancel(c, task_id))  # noqa: B023
-            bench.until(task_id, "cancelled", timeout_s=60)
-            until(lambda: len(psutil.Process().children(recursive=True)) <= 1, "its processes are gone")
-        worker.stop()
+            bench.until(task_id, "cancelled")
+            until(lambda: computing() == 0, "its processes are gone")
+        worker.stop(60)
     assert found[0]["data"] == found[1]["data"]
     for key in ("steps", "board_seconds", "energy_j", "valid", "invalid"):
         assert found[0]["cost"][key] == pytest.approx(found[1]["cost"][key], rel=1e-9)
