@@ -37,3 +37,16 @@ class BoardAround:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def inside(board: Board) -> Board:
+    """The board that all others stand around.
+
+    >>> from asic_reservoir.registry import open_board
+    >>> with open_board("twin://lv06?seed=1") as board:
+    ...     inside(BoardAround(BoardAround(board))) is board
+    True
+    """
+    while isinstance(board, BoardAround):
+        board = board._board
+    return board

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asic_reservoir.around import inside
 from asic_reservoir.board import Board, ChipCounts, Detail, Observation, OperatingPoint, Origin, Step
 from asic_reservoir.errors import DataError
 from asic_reservoir.heartbeat import (
@@ -65,8 +66,8 @@ def watch(board: Board, seconds: float, progress: Callable[[float], None] | None
     Raises:
         DataError: the recording is damaged, or holds nothing.
     """
-    if isinstance(board, ReplayBoard):
-        return _of_shares(board)
+    if isinstance(shares := inside(board), ReplayBoard):  # is read, not driven: whoever stands around it has no say
+        return _of_shares(shares)
     player = getattr(board, "play", None)
     observations = (observation for _, observation in player()) if player else _live(board, seconds, progress)
     return _of_observations(board, observations)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import asic_reservoir
+from asic_reservoir.around import BoardAround
 from asic_reservoir.board import Detail, OperatingPoint, Step
 from asic_reservoir.cli import main
 from asic_reservoir.inspection import inspect, watch
@@ -135,3 +136,11 @@ def test_a_recorded_run_is_inspected_to_its_end(tmp_path, capsys, detail):
         assert data["duration_s"] == pytest.approx(sum(observation.duration_s for observation in seen))
         assert bool(data["cores"]) == (detail is Detail.NONCES)
         assert "simulated" in (tmp_path / "page.html").read_text()
+
+
+def test_a_recording_behind_other_boards_is_still_a_recording():
+    """A worker of a service puts its fence around every board: the ages of jobs are not lost by that."""
+    with BoardAround(open_board("replay://s9-shares")) as board:
+        stream = watch(board, 1.0)
+    assert stream.age_ns is not None
+    assert len(stream.nonces) == 2588

@@ -214,8 +214,8 @@ def judge(stream: Stream, seed: int = 0) -> Finding:
     if n < LEAST_ARRIVALS or seconds < LEAST_S:
         rate = max(n / seconds, 1e-9)
         sentence = (
-            f"Undecided: {n} arrivals in {seconds:.0f} s, at least {LEAST_ARRIVALS} in {LEAST_S:.0f} s are needed: watch for "
-            f"{max(LEAST_S, 2 * LEAST_ARRIVALS / rate):.0f} s."
+            f"Undecided: {n} arrivals in {seconds:.0f} s, at least {LEAST_ARRIVALS} in {LEAST_S:.0f} s are needed: "
+            f"watch for {max(LEAST_S, 2 * LEAST_ARRIVALS / rate):.0f} s."
         )
         return _finding("undecided", sentence, None, (), n, seconds)
     whole = spectrum(times_s, seed)

@@ -91,4 +91,4 @@ def _of(whole: dict[str, dict[str, str]], families: set[str]) -> tuple[Label, st
     if not held and all(seen == {"not supported"} for seen in names.values()):
         return "not supported", f"Not supported: {', '.join(whole)} on none of {', '.join(FAMILIES)}."
     open_ = [claim for claim, seen in names.items() if "undecided" in seen]
-    return "undecided", f"Undecided: {', '.join(open_)} is undecided on one of {', '.join(FAMILIES)}."
+    return "undecided", f"Undecided: on one of {', '.join(FAMILIES)} nothing was decided of {', '.join(open_)}."

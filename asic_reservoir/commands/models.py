@@ -1,4 +1,4 @@
-"""``asic-reservoir models`` and ``claims``: trained readouts and published claims, of a service or of a file."""
+"""``asic-reservoir models``: trained readouts, of a service or of a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ def register(app: typer.Typer) -> None:
     models.command("get")(get)
     models.command("predict")(predict)
     app.add_typer(models, name="models")
-    app.command("claims")(claims)
 
 
 def list_models(
@@ -76,30 +75,6 @@ def predict(
             outputs = client.predict(model, rows)
     for output in outputs:
         typer.echo(repr(output))
-
-
-def claims(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False, server: Server = HERE
-) -> None:
-    """List the published claims, with what tasks of a service found of each."""
-    from asic_reservoir.client import Client
-
-    with Client(server) as client:
-        found = client.claims()
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-        return
-    for claim in found:
-        origin = f" ({claim['origin']})" if claim["origin"] else ""
-        typer.echo(f"{claim['id']}: {claim['standing']}{origin}\n  {claim['title']}\n  published: {claim['published']}")
-        for result in claim["results"]:
-            task = f" (task {result['task']})" if result["task"] else ""
-            typer.echo(f"  {result['board']}, {result['origin']}: {result['measured']['sentence']}{task}")
-        if claim["missing"] is not None:
-            typer.echo(f"  cannot be tried: {claim['missing']}")
-        elif not claim["results"] and claim["test"] is not None:
-            settings = "".join(f" --set {name}={value}" for name, value in claim["test"]["params"].items())
-            typer.echo(f"  try it: asic-reservoir task submit {claim['test']['kind']} --board NAME{settings}")
 
 
 def _states(path: Path) -> object:
