@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,18 @@ def missing() -> str | None:
         return "network namespaces: ip is absent (apt-get install iproute2)"
     if not (own_postgres.BIN / "initdb").exists():
         return f"PostgreSQL: {own_postgres.BIN} is absent (apt-get install postgresql)"
-    probe = f"asic-probe-{secrets.token_hex(3)}"
-    done = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
-    if done.returncode:
-        return f"network namespaces: not allowed here ({done.stderr.strip()})"
-    _ip("netns", "del", probe)
+    try:
+        with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab:
+            host = lab.host()
+            subprocess.run([*host.enter, "true"], check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+        return f"network namespaces: not allowed here ({said or error})"
     return None
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=60)
 
 
 class Host:
@@ -45,13 +48,17 @@ class Host:
     def __init__(self, lab: Lab, number: int) -> None:
         self.name, self.address = f"{lab.name}-{number}", f"{NETWORK}.{number}"
         self._lab, self._cable = lab, f"{lab.name[-6:]}v{number}"
+        self.enter = ["ip", "netns", "exec", self.name]
+
+    def connect(self) -> None:
+        """Make it."""
+        lab = self._lab
         _ip("netns", "add", self.name)
         _ip("-n", self.name, "link", "set", "lo", "up")
         _ip("link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", self._cable, "netns", lab.bridge)
         _ip("-n", lab.bridge, "link", "set", self._cable, "master", "br0", "up")
         _ip("-n", self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
         _ip("-n", self.name, "link", "set", "eth0", "up")
-        self.enter = ["ip", "netns", "exec", self.name]
 
     def run(self, log: str, *words: str) -> subprocess.Popen[str]:
         """Start one of our commands here."""
@@ -64,7 +71,7 @@ class Host:
 
     def kill(self) -> None:
         """Everything that runs on it, at once."""
-        done = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=True)
+        done = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
         for word in done.stdout.split():
             try:
                 os.kill(int(word), signal.SIGKILL)
@@ -84,24 +91,30 @@ class Lab:
         self._database: own_postgres.Server | None = None
 
     def __enter__(self) -> Lab:
-        _ip("netns", "add", self.bridge)
-        _ip("-n", self.bridge, "link", "add", "br0", "type", "bridge")
-        _ip("-n", self.bridge, "link", "set", "br0", "up")
+        try:
+            _ip("netns", "add", self.bridge)
+            _ip("-n", self.bridge, "link", "add", "br0", "type", "bridge")
+            _ip("-n", self.bridge, "link", "set", "br0", "up")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
         for host in self.hosts:
             host.kill()
         for process in self._processes:
-            process.wait(30)
+            process.wait(60)
         if self._database is not None:
             self._database.remove()
         for name in (*(host.name for host in self.hosts), self.bridge):
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False, timeout=30)
 
     def host(self) -> Host:
+        """Raises CalledProcessError where this machine does not allow it."""
         made = Host(self, len(self.hosts) + 1)
         self.hosts.append(made)
+        made.connect()
         return made
 
     def database(self, host: Host) -> str:
@@ -128,7 +141,7 @@ class Lab:
         """A worker there, of these boards, or of all."""
         options = [word for board in boards for word in ("--board", board)]
         data = str(self.folder / host.name)
-        self._processes.append(host.run("worker", "worker", "--db", url, "--data", data, "--term", "2", *options))
+        self._processes.append(host.run("worker", "worker", "--db", url, "--data", data, *options))
 
 
 class Requests:
@@ -144,7 +157,7 @@ class Requests:
 
         def send() -> Any:
             _enter(self._handle)
-            with httpx2.Client(base_url=self._url, trust_env=False, timeout=30.0) as client:
+            with httpx2.Client(base_url=self._url, trust_env=False, timeout=60.0) as client:
                 answer = client.request(method, path, json=body)
                 assert answer.is_success, (method, path, answer.status_code, answer.text)
                 return answer.json()
@@ -165,7 +178,7 @@ def _enter(handle: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def wait_for(condition: Any, what: str, timeout_s: float = 120.0) -> None:
+def wait_for(condition: Any, what: str, timeout_s: float = 240.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"waited {timeout_s:g} s in vain until {what}"
@@ -211,7 +224,7 @@ class Shelf:
         found: dict[str, Any] = self.ask("GET", f"/api/v1/tasks/{task_id}")
         return found
 
-    def finished(self, tasks: list[str], timeout_s: float = 180.0) -> None:
+    def finished(self, tasks: list[str], timeout_s: float = 300.0) -> None:
         """Wait until all of them have succeeded."""
         open_ = list(tasks)
 
