@@ -23,6 +23,8 @@ from typing import Any
 import httpx2
 import psutil
 
+from tests.benchmarks import disks
+
 SECONDS = int(os.environ.get("ASIC_RESERVOIR_BENCH_API_SECONDS", "3"))
 ROUNDS = int(os.environ.get("ASIC_RESERVOIR_BENCH_API_ROUNDS", "3"))
 LISTENERS = int(os.environ.get("ASIC_RESERVOIR_BENCH_API_LISTENERS", "1000"))
@@ -123,20 +125,7 @@ def run() -> list[Row]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         script = folder / "post.lua"
         script.write_text(LUA)
-        port = free_port()
-        bare, _ = stack.enter_context(
-            server(
-                "-m", "uvicorn", "tests.benchmarks.reference_api:app", "--port", str(port), "--no-access-log",
-                "--log-level", "error", environment={"ASIC_RESERVOIR_BENCH_DB": f"sqlite:///{folder}/reference.db"},
-                url=f"http://127.0.0.1:{port}",
-            )
-        )  # fmt: skip
-        ours, pid = stack.enter_context(
-            server(
-                "-c", "from asic_reservoir.cli import main; main()", "serve", "--no-workers", "--port", "0",
-                "--data", str(folder / "data"), "--board", "bench=twin://bm1366?seed=1",
-            )
-        )  # fmt: skip
+        bare, ours, pid = servers(stack, folder / "as-it-is", {})
         client = stack.enter_context(httpx2.Client(base_url=ours, trust_env=False))
         headers = {"Content-Type": "application/json"}
         task = client.post("/api/v1/tasks", content=BODY, headers=headers).json()["id"]
@@ -169,6 +158,7 @@ def run() -> list[Row]:
             ratio = median[name] / median[other]
             p99 = statistics.median(late[name])
             rows.append(row(f"api {name}", median[name], "req/s", other, ratio, f"wanted {wanted}; p99 {p99:.0f} ms"))
+        rows.append(row("api disk sync", disks.sync_ms(), "ms", note="what a commit waits for"))
         rows += [row(f"api {name} p99, 4 connections", p99, "ms", note="wanted 50") for name, p99 in half.items()]
         waiting = client.post("/api/v1/tasks", content=BODY, headers=headers).json()["id"]
         filled_by = time.monotonic() + FILL_S
@@ -177,7 +167,45 @@ def run() -> list[Row]:
         rows += _pages(client)
         memory, told = asyncio.run(listen(ours, waiting, LISTENERS, pid))
         rows.append(row(f"api memory, {LISTENERS} listeners", memory, "MB", note=f"wanted 300; {told} told the end"))
-        return rows
+    return rows + _late_disk()
+
+
+def servers(stack: ExitStack, folder: Path, environment: dict[str, str]) -> tuple[str, str, int]:
+    """URLs of the bare application and of the service, each with its own database; the number of the latter's process."""
+    folder.mkdir()
+    port = free_port()
+    bare, _ = stack.enter_context(
+        server(
+            "-m", "uvicorn", "tests.benchmarks.reference_api:app", "--port", str(port), "--no-access-log",
+            "--log-level", "error", url=f"http://127.0.0.1:{port}",
+            environment=environment | {"ASIC_RESERVOIR_BENCH_DB": f"sqlite:///{folder}/reference.db"},
+        )
+    )  # fmt: skip
+    ours, pid = stack.enter_context(
+        server(
+            "-c", "from asic_reservoir.cli import main; main()", "serve", "--no-workers", "--port", "0",
+            "--data", str(folder / "data"), "--board", "bench=twin://bm1366?seed=1", environment=environment,
+        )
+    )  # fmt: skip
+    return bare, ours, pid
+
+
+def _late_disk() -> list[Row]:
+    """Submissions where the disk takes longer to synchronise, both servers alike: there a shared commit pays."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        environment = disks.late_disk(folder)
+        if environment is None:
+            return [row("api submit, late disk", 0.0, "", note="no C compiler: not measured")]
+        (script := folder / "post.lua").write_text(LUA)
+        bare, ours, _ = servers(stack, folder / "late", environment)
+        rates: dict[str, list[float]] = {"submit": [], "textbook": []}
+        for _ in range(ROUNDS):
+            rates["submit"].append(load(f"{ours}/api/v1/tasks", script)[0])
+            rates["textbook"].append(load(f"{bare}/textbook", script, 8)[0])
+        submit, textbook = (statistics.median(rates[name]) for name in ("submit", "textbook"))
+        note = f"wanted 8; assumed: each sync takes {disks.LATE_US / 1e3:g} ms more"
+        return [row("api submit, late disk", submit, "req/s", "textbook, likewise", submit / textbook, note)]
 
 
 def _pages(client: httpx2.Client) -> list[Row]:
