@@ -171,7 +171,7 @@ def run() -> list[Row]:
 
 
 def servers(stack: ExitStack, folder: Path, environment: dict[str, str]) -> tuple[str, str, int]:
-    """URLs of the bare application and of the service, each with its own database; the number of the latter's process."""
+    """URLs of the bare application and of the service, each with its own database; the process of the latter."""
     folder.mkdir()
     port = free_port()
     bare, _ = stack.enter_context(
