@@ -250,12 +250,7 @@ def evaluate(
     from asic_reservoir.tpf.reports import miner_report, recorded_report, windows_report
 
     if server is not None:
-        from asic_reservoir.remote import board_name, only_here
-
-        only_here(server, jobs=(jobs, 32), _filter=(filter_, DEFAULT_FILTER))
-        params = {"windows": windows, "window_seconds": window_s or None, "plant": plant, "seed": seed}
-        place = board_name(target, "s9", "miner")
-        _elsewhere(server, "tpf-windows", place, params, run or DEFAULT_RUN.with_name("tpf-windows"), output, quiet)
+        _evaluate_elsewhere(server, target, run, filter_, jobs, windows, window_s, plant, seed, output, quiet)
         return
     progress = _reporter(quiet)
     kind = "miner" if target == "miner" else "recording" if target.startswith("replay://") else "windows"
@@ -267,12 +262,9 @@ def evaluate(
         blocks = field_test(policy, jobs, policy.zero_bits, seed, progress=progress)
         report = miner_report(policy, blocks, policy.zero_bits, seed)
     elif kind == "recording":
-        from asic_reservoir.recording import SHIPPED_NAME, load, shipped
-        from asic_reservoir.tpf.recorded import evaluate_recording
+        from asic_reservoir.tpf.recorded import evaluate_recording, recording_of
 
-        name = target.removeprefix("replay://")
-        recording = shipped() if name == SHIPPED_NAME else load(Path(name))
-        report = recorded_report(evaluate_recording(recording, seed=seed, progress=progress), seed)
+        report = recorded_report(evaluate_recording(recording_of(target), seed=seed, progress=progress), seed)
     else:
         from asic_reservoir.registry import open_board
         from asic_reservoir.tpf.board_windows import WindowSettings, collect, judge, window_for
@@ -299,17 +291,68 @@ def energy(
     difficulty: Annotated[str, typer.Option(help="Difficulty of a share.")] = "256",
     run: Annotated[Path | None, typer.Option(help="Folder for a report; none is written without it.")] = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
+    server: Server = None,
+    board: Annotated[str, typer.Option(help="With --server: the board whose queue it waits in.")] = "s9",
 ) -> None:
     """What a filter saves and what it brings: rounds and shares a joule from k, n, keep rate and recall, exactly."""
+    if server is not None:
+        texts = {"keep": keep, "recall": recall, "joules_per_th": joules_per_th, "difficulty": difficulty}
+        params = {"k": k, "n": n} | {name: _number(name, text) for name, text in texts.items()}
+        _elsewhere(server, "tpf-energy", board, params, run, output, quiet=output is Output.JSON)
+        return
     from asic_reservoir.tpf.reports import energy_report
 
     _finish(energy_report(k, n, keep, recall, joules_per_th, difficulty), run, output)
 
 
-def _elsewhere(
-    server: str, kind: str, board: str, params: Mapping[str, object], folder: Path, output: Output, quiet: bool
+def _evaluate_elsewhere(
+    server: str,
+    target: str,
+    run: Path | None,
+    filter_: Path,
+    jobs: int,
+    windows: int,
+    window_s: float,
+    plant: float,
+    seed: int,
+    output: Output,
+    quiet: bool,
 ) -> None:
-    """The same as a task of a service; its report comes into the folder."""
+    """On a board of a service: its timing, or what it plays where it is a recording."""
+    from asic_reservoir.client import Client
+    from asic_reservoir.remote import board_name, only_here
+
+    only_here(server, jobs=(jobs, 32), _filter=(filter_, DEFAULT_FILTER))
+    place = board_name(target, "s9", "miner")
+    with Client(server) as client:
+        uri = next((board["uri"] for board in client.boards() if board["name"] == place), "")
+    params: dict[str, object] = {"seed": seed}
+    if uri.startswith("replay://"):
+        only_here(server, windows=(windows, 1200), window_s=(window_s, 0.0), plant=(plant, 0.0))
+        kind = "tpf-recording"
+    else:
+        kind = "tpf-windows"
+        params |= {"windows": windows, "window_seconds": window_s or None, "plant": plant}
+    _elsewhere(server, kind, place, params, run or DEFAULT_RUN.with_name(kind), output, quiet)
+
+
+def _number(name: str, text: str) -> float:
+    """An exact decimal as a number that prints as it; raises UsageError where there is none."""
+    from asic_reservoir.errors import UsageError
+    from asic_reservoir.tpf.energy import exact
+
+    value = exact(name, text)
+    number = float(value)
+    if exact(name, number) != value:
+        flag = "--" + name.replace("_", "-")
+        raise UsageError(f"{flag}: {text!r}, must have at most 15 digits with --server")
+    return number
+
+
+def _elsewhere(
+    server: str, kind: str, board: str, params: Mapping[str, object], folder: Path | None, output: Output, quiet: bool
+) -> None:
+    """The same as a task of a service; its report comes into the folder, where there is one."""
     from asic_reservoir.remote import run_remote
 
     place = Path("-") if output is Output.JSON else None

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asic_reservoir.errors import DataError
-from asic_reservoir.recording import ShareRecording
+from asic_reservoir.errors import DataError, UsageError
+from asic_reservoir.recording import SHIPPED_NAME, ShareRecording, load, shipped
 from asic_reservoir.tpf.curve import Label
 from asic_reservoir.tpf.detectors import Dataset, split_by_time
 from asic_reservoir.tpf.information import Auc, MutualInformation, auc, histogram_of, mutual_information
@@ -64,6 +65,28 @@ class RecordedResult:
             return Label.UNDECIDED
         found = [e.auc for e in shown if e.auc is not None and e.auc.p_value() < 0.05 / (len(shown) + 1)]
         return Label.SUPPORTED if found or self.jitter.p_value() < 0.05 / (len(shown) + 1) else Label.NOT_SUPPORTED
+
+
+SCHEME = "replay://"
+
+
+def recording_of(uri: str) -> ShareRecording:
+    """The recording of shares that a board of this URI plays.
+
+    Raises:
+        UsageError: another board, or a recorded run, which does not say when its jobs were sent.
+        NotFoundError: no such file.
+        DataError: the file is not a recording of shares.
+
+    >>> len(recording_of("replay://s9-shares").nonces)
+    2588
+    """
+    name = uri.removeprefix(SCHEME)
+    if not uri.startswith(SCHEME) or Path(name.partition("?")[0]).is_dir():
+        raise UsageError(
+            f"board {uri!r}: must play a recording of shares, as replay://{SHIPPED_NAME} or replay:///a.csv"
+        )
+    return shipped() if name.rstrip("/") == SHIPPED_NAME else load(Path(name))
 
 
 def evaluate_recording(
