@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,10 +67,11 @@ class News:
             self._service.bus.changed(task_id)
         if self._loop is None or self._loop.is_closed():
             return
-        if task_id in self._channels:
-            self._loop.call_soon_threadsafe(self._refresh_soon, task_id)
-        if task_id in self._watched:
-            self._loop.call_soon_threadsafe(self._stir, task_id)
+        with contextlib.suppress(RuntimeError):  # it was closed a moment ago
+            if task_id in self._channels:
+                self._loop.call_soon_threadsafe(self._refresh_soon, task_id)
+            if task_id in self._watched:
+                self._loop.call_soon_threadsafe(self._stir, task_id)
 
     def _stir(self, task_id: str) -> None:
         for event in self._watched.get(task_id, ()):

@@ -24,7 +24,7 @@ from api.worker.given import GoneError, fetch_given
 from api.worker.process import RunnerProcess
 from api.worker.streaming import Feeder
 from api.worker.wire import Message
-from asic_reservoir.errors import BusyError
+from asic_reservoir.errors import AsicReservoirError, BusyError
 from asic_reservoir.kinds import task_kinds
 from asic_reservoir.store.facts import Writer, boards, now_ns, shelf, tasks
 
@@ -388,7 +388,7 @@ class BoardWorker:
             try:
                 self._writer.run(lambda c: free(c, lease))
                 self._say_lease("freed", lease)
-            except (sa.exc.SQLAlchemyError, BusyError) as error:
+            except (sa.exc.SQLAlchemyError, AsicReservoirError) as error:  # the writer is closed where we come too late
                 self._log.warning("lease_not_freed", error=" ".join(str(error).split())[:300])
         self._lock.release()
 
