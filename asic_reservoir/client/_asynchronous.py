@@ -184,6 +184,7 @@ class AsyncClient:
                     content=_later(call),
                     params=call.params,
                     headers=call.headers,
+                    timeout=call.timeout,
                 )
             except httpx2.TransportError as error:
                 if last:

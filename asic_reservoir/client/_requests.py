@@ -23,6 +23,8 @@ FIRST_WAIT_S = 0.25
 AGAIN = frozenset({429, 502, 503, 504})
 """Answers after which it is worth another try; only where sending twice does no harm."""
 TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
+UPLOAD_TIMEOUT = httpx2.Timeout(30.0, connect=5.0, read=930.0)
+"""The service checks a whole recording before it answers, for a quarter of an hour at most."""
 STREAM_TIMEOUT = httpx2.Timeout(30.0, connect=5.0, read=60.0)
 """The service says something every 15 s on a stream."""
 
@@ -46,6 +48,11 @@ class Call:
         """Whether sending it twice is as sending it once."""
         harmless = self.method in ("GET", "DELETE") or self.again or self.path.endswith("/cancel")
         return harmless or "Idempotency-Key" in self.headers
+
+    @property
+    def timeout(self) -> httpx2.Timeout:
+        """How long the service may take."""
+        return TIMEOUT if self.file is None else UPLOAD_TIMEOUT
 
     def content(self) -> Iterator[bytes] | None:
         """The file in pieces, None without one."""

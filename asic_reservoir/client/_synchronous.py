@@ -219,6 +219,7 @@ class Client:
                     content=call.content(),
                     params=call.params,
                     headers=call.headers,
+                    timeout=call.timeout,
                 )
             except httpx2.TransportError as error:
                 if last:

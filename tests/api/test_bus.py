@@ -83,6 +83,7 @@ def events_on_the_bus(messages: list[tuple[str, str, dict[str, Any]]]) -> dict[s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.service
 def test_two_sites_while_the_bus_dies_and_comes_back(
     nats: tuple[own_nats.Nats, Door], sqlite_url: str, tmp_path: Path
@@ -133,6 +134,7 @@ def test_two_sites_while_the_bus_dies_and_comes_back(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.service
 def test_what_a_killed_process_did_not_say_is_said_by_the_next(
     nats: tuple[own_nats.Nats, Door], sqlite_bench: Bench
@@ -165,6 +167,7 @@ def test_what_a_killed_process_did_not_say_is_said_by_the_next(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_telemetry_waits_in_a_bounded_buffer_and_nobody_waits_for_it(sqlite_bench: Bench) -> None:
     door = Door()  # nobody is behind it
     bus = Bus(BusSettings(bus_url(door), "here", buffer=10), sqlite_bench.engine)

@@ -24,7 +24,7 @@ from api.shelf import put_on_shelf
 from asic_reservoir.client import AsyncClient, Client, Event, TaskFailedError
 from asic_reservoir.errors import BusyError, NotFoundError, ServerError, UsageError
 
-pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow, pytest.mark.timeout(900)]
 PROGRAM = [sys.executable, "-c", "from asic_reservoir.cli import main; main()"]
 
 

@@ -60,6 +60,7 @@ READERS = {"POST /api/v1/recordings", "POST /api/v1/series"}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_fault_no_surprise(tmp_path: Path, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Every status is documented, every body fits its schema, wrong requests are refused, nothing is a 500."""
     import httpx2

@@ -7,7 +7,7 @@ import pytest
 from api.describe import describe, describe_apart
 from asic_reservoir.errors import NotFoundError, UsageError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_apart_is_as_here() -> None:

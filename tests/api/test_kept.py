@@ -33,7 +33,7 @@ from asic_reservoir.store.transfer import export_run
 from asic_reservoir.tasks import open_task
 from asic_reservoir.trained import load_readout
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SMALL = {"seeds": 1, "steps": 400, "curve": False, "controls": False, "lags": 3, "step_seconds": 2.0}
 
 
@@ -234,7 +234,11 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     before_runs, before = [one["id"] for one in client.recordings()], tree()
     for name, content in hostile(source, tmp_path).items():
         answer = client._http.post(
-            "/api/v1/recordings", params={"name": name}, content=content, headers={"Content-Type": "application/zip"}
+            "/api/v1/recordings",
+            params={"name": name},
+            content=content,
+            headers={"Content-Type": "application/zip"},
+            timeout=240.0,
         )
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid"), (name, answer.text)
         assert str(root) not in answer.json()["detail"], name
@@ -245,7 +249,10 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     ):
         assert client._http.post(path, headers={"Content-Type": kind}).status_code == status
     large = client._http.post(
-        "/api/v1/recordings", content=(bytes(1 << 20) for _ in range(41)), headers={"Content-Type": "application/zip"}
+        "/api/v1/recordings",
+        content=(bytes(1 << 20) for _ in range(41)),
+        headers={"Content-Type": "application/zip"},
+        timeout=240.0,
     )
     assert large.status_code == 413
     assert (tree() - before, [one["id"] for one in client.recordings()]) == (set(), before_runs)
@@ -313,7 +320,7 @@ def npy(dtype: str, rows: int) -> bytes:
 )  # fmt: skip
 def test_a_series_that_is_none_is_refused(client: Client, kind: str, content: bytes, words: str) -> None:
     answer = client._http.post(
-        "/api/v1/series", params={"name": "mine"}, content=content, headers={"Content-Type": kind}
+        "/api/v1/series", params={"name": "mine"}, content=content, headers={"Content-Type": kind}, timeout=240.0
     )
     assert answer.status_code == 422, answer.text
     assert re.search(words, answer.json()["detail"]), answer.text

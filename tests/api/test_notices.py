@@ -21,7 +21,7 @@ from api.worker import Worker, WorkerSettings
 if TYPE_CHECKING:
     from conftest import Bench
 
-pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.service, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 SELDOM_S = 600.0
 """Who looked so seldom would find nothing within these tests."""
 

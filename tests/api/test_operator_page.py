@@ -17,7 +17,7 @@ from api.settings import ServiceSettings
 from api.shelf import put_on_shelf
 from asic_reservoir.client import Client
 
-pytestmark = [pytest.mark.service, pytest.mark.slow]
+pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 CHROMIUM = os.environ.get("ASIC_RESERVOIR_CHROMIUM", "/usr/bin/chromium")
 SHOTS = os.environ.get("ASIC_RESERVOIR_SCREENSHOTS")
 """Folder to keep screenshots in; nowhere where it is not set."""

@@ -20,7 +20,7 @@ from asic_reservoir.board import Detail, OperatingPoint, Step
 from asic_reservoir.registry import open_board
 from asic_reservoir.store.library import Library
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SMALL = ("--seeds", "1", "--steps", "400", "--no-curve", "--no-controls", "--lags", "3", "--step-seconds", "2")
 
 

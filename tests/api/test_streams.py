@@ -45,7 +45,7 @@ from asic_reservoir.registry import open_board
 from asic_reservoir.store.facts import models, new_id, now_ns, reservations, tasks
 from asic_reservoir.trained import FORMAT, ReadoutSettings, TrainedReadout
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 URI = "twin://bm1366?seed=3"
 EDGES = EdgeMap(1100.0, np.array([450.0]), np.array([0.03]), 0.0, 0.0)
 SETTINGS = ReadoutSettings(

@@ -26,7 +26,7 @@ from asic_reservoir.store.facts import leases, results, task_files
 if TYPE_CHECKING:
     from conftest import Bench
 
-pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("odd_kinds"), pytest.mark.slow, pytest.mark.timeout(900)]
 REPEATS = int(os.environ.get("ASIC_RESERVOIR_FAULT_REPEATS", "2"))
 
 

@@ -11,7 +11,7 @@ from asic_reservoir.registry import open_board
 from asic_reservoir.report.inspection_page import render_inspection
 from asic_reservoir.report.page import render_html
 
-pytestmark = [pytest.mark.service, pytest.mark.slow]
+pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -25,7 +25,7 @@ def browser():
         pytest.skip("no Chromium on the path")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
         yield opened
         opened.close()
 
@@ -48,6 +48,7 @@ def test_page(browser, pages, name, scheme, width):
 
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
+    page.set_default_timeout(90_000)
     fetched, messages = [], []
     page.on("request", lambda request: fetched.append(request.url))
     page.on("console", lambda message: messages.append(message.text))
