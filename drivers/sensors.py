@@ -35,6 +35,8 @@ class Sample:
     """Counter of wrong nonces that the firmware keeps to itself; None where it has none."""
     undelivered: int | None = None
     """Counter of nonces that the firmware found and could not deliver; None where it has none."""
+    fallback: str = ""
+    """How the firmware says that it protects the board from heat, by settings of its own; empty where it does not."""
 
 
 def beyond_limits(sample: Sample, limits: Limits) -> str:
@@ -89,6 +91,11 @@ class Sensors:
         self._answered_at = time.monotonic()
         self._samples.append(sample)
         return sample
+
+    @property
+    def latest(self) -> Sample | None:
+        """The last reading, however old; None before the first."""
+        return self._samples[-1] if self._samples else None
 
     def check_alive(self) -> None:
         """Raises TimeoutExpiredError where nothing has answered for ten seconds, though it is asked every second."""

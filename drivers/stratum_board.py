@@ -33,6 +33,14 @@ JOB_EVERY_S = 30.0
 _TRIPLE_EVERY_NS = 5_000_000_000
 
 
+class _Tripped(Exception):
+    """Something in the midst of a step after which the board must be made safe."""
+
+    def __init__(self, reason: str, finding: str) -> None:
+        super().__init__(reason)
+        self.finding = finding
+
+
 class StratumBoard(StratumWork):
     """A board behind a Stratum miner. A family says how settings are written and sensors are read.
 
@@ -74,7 +82,8 @@ class StratumBoard(StratumWork):
         Raises:
             LimitError: outside the limits; nothing was written.
             UsageError: work that Stratum cannot carry.
-            SafetyError: too hot, or a setting that did not take; the board was put into its safe state.
+            SafetyError: too hot, in the midst of the step too, or a setting that did not take; the board was put into
+                its safe state.
             TimeoutExpiredError: the device is silent, or its link broke in this step, so that nonces may be missing.
                 The next step goes on where the link is back.
         """
@@ -84,6 +93,13 @@ class StratumBoard(StratumWork):
         self._check_work(step.work)
         try:
             return self._run(step)
+        except _Tripped as trip:
+            self._late_come_stale = True
+            self._book.refused(len(self._events_before(self.clock.now_ns())))
+            self._make_safe_within(self._back_within_host_s)
+            raise SafetyError(
+                f"board {self._info.uri}: {trip}; the board was put into its safe state", finding=trip.finding
+            ) from None
         except TimeoutExpiredError:
             self._late_come_stale = True
             self._book.refused(len(self._events_before(self.clock.now_ns())))
@@ -237,7 +253,11 @@ class StratumBoard(StratumWork):
         return row_of(event, self.clock.of_raw(event.time_ns), *self._place(event.submit.nonce))
 
     def _check_alive(self) -> None:
+        """Asked every half second of a step: silence and heat are not waited out to its end."""
         self.sensors.check_alive()
+        latest = self.sensors.latest
+        if latest is not None:
+            self._guard_heat(latest)
 
     def _read_sensors(self) -> Sample:
         sample = self.sensors.read()
@@ -301,10 +321,11 @@ class StratumBoard(StratumWork):
         """Raise something more precise than a lost link where the family can tell, such as another user."""
 
     def _guard_heat(self, sample: Sample) -> None:
+        if sample.fallback:
+            raise _Tripped(sample.fallback, "overheat-fallback")
         reason = beyond_limits(sample, self._info.limits)
         if reason:
-            self._make_safe()
-            raise SafetyError(f"board {self._info.uri}: {reason}; the board was put into its safe state")
+            raise _Tripped(reason, "")
 
     # -- what a family fills in ----------------------------------------------------------------------------------
 

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asic_reservoir.board import Board, BoardInfo, Detail, Observation, OperatingPoint, Step
+from asic_reservoir.errors import TimeoutExpiredError
 
 SHORTEST_S, LONGEST_S = 0.2, 3600.0
+TRIES = 3
+"""A step in which the link broke or the firmware restarted is made so often in all."""
 SETTLE_S = 3.0
 """Clocks that ramp in the firmware have arrived after this, for the usual changes."""
 
@@ -47,12 +50,15 @@ class Asker:
     Attributes:
         section: the one that asks now, for progress.
         mask: the filter that was found; None before.
+        broken: why steps had to be made again, one text each; whoever needs an unbroken stretch of time looks at its
+            length before and after.
     """
 
     def __init__(self, board: Board, effort: Effort, report: Report) -> None:
         self._board, self.effort, self._report = board, effort, report
         self.section = ""
         self.mask: int | None = None
+        self.broken: list[str] = []
         info = board.info
         self.difficulty = 1 if info.ticket_mask_settable else info.ticket_mask
 
@@ -74,7 +80,13 @@ class Asker:
         return max(self.info.limits.frequency_mhz.low, 0.75 * self.nominal_mhz)
 
     def ask(self, seconds: float, detail: Detail = Detail.COUNTS, **point: float) -> Observation:
-        """One step. A voltage is left out where the path cannot set one."""
+        """One step. A voltage is left out where the path cannot set one.
+
+        A step that its link did not carry to its end is made again.
+
+        Raises:
+            TimeoutExpiredError: nor did it the third time.
+        """
         seconds = min(max(seconds, SHORTEST_S), LONGEST_S)
         if not self.info.voltage_settable:
             point.pop("voltage_mv", None)
@@ -83,11 +95,20 @@ class Asker:
             voltage_mv=point.get("voltage_mv"),
             difficulty=int(point["difficulty"]) if "difficulty" in point else None,
         )
-        seen = self._board.step(Step(asked, round(seconds * 1e9), detail=detail))
+        seen = self._step(Step(asked, round(seconds * 1e9), detail=detail))
         named = " ".join(f"{name}={value:g}" for name, value in point.items())
         wrong, total = int(seen.counts.invalid.sum()), int(fresh(seen).sum())
         self._report(self.section, f"{named or 'as it is'}: {seen.duration_s:.1f} s, {total} nonces, {wrong} wrong")
         return seen
+
+    def _step(self, step: Step) -> Observation:
+        for _ in range(TRIES - 1):
+            try:
+                return self._board.step(step)
+            except TimeoutExpiredError as error:
+                self.broken.append(f"{self.section}: {error}")
+                self._report(self.section, f"again: {error}")
+        return self._board.step(step)
 
     def settle(self, frequency_mhz: float) -> Observation:
         """Set a clock and let a slow firmware arrive at it."""

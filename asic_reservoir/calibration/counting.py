@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asic_reservoir.board import Detail, NonceFlag
-from asic_reservoir.calibration.asking import SETTLE_S, Asker, applied_mhz, fresh, mean_of, unit
+from asic_reservoir.calibration.asking import SETTLE_S, TRIES, Asker, applied_mhz, fresh, mean_of, unit
 from asic_reservoir.calibration.record import FrequencyResult, MaskResult, RateResult, TimestampResult
 
 FALLBACK_MHZ, FALLBACK_MV = 50.0, 990.0
@@ -76,9 +76,13 @@ def find_settling(asker: Asker) -> tuple[FrequencyResult, float]:
     Also gives the seconds that the driver itself waited before nonces counted: what happens in them cannot be seen.
     """
     low, high = max(asker.info.limits.frequency_mhz.low, 0.5 * asker.calm_mhz), asker.calm_mhz
-    asker.settle(low)
-    before = asker.ask(SETTLE_S)
-    first = asker.ask(SETTLE_S, frequency_mhz=high)
+    for _ in range(TRIES):
+        asker.settle(low)
+        before = asker.ask(SETTLE_S)
+        broken = len(asker.broken)
+        first = asker.ask(SETTLE_S, frequency_mhz=high)
+        if len(asker.broken) == broken:  # else the clock arrived unseen, while the link was away
+            break
     waited_s = (first.begin_ns - before.end_ns) * 1e-9
     plateau = asker.ask(asker.seconds_for(2 * asker.effort.rate_nonces, high))
     applied = applied_mhz(plateau)

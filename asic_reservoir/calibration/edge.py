@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asic_reservoir.board import Observation
-from asic_reservoir.calibration.asking import SHORTEST_S, Asker, applied_mhz, mean_of
+from asic_reservoir.calibration.asking import SHORTEST_S, TRIES, Asker, applied_mhz, mean_of
 from asic_reservoir.calibration.fits import Edge, fit_edge
 from asic_reservoir.calibration.record import EdgeResult
 
@@ -116,7 +116,12 @@ class EdgeSearch:
         settled = asker.settle(mhz)
         if self._ended_ns and (settled.begin_ns - self._ended_ns) * 1e-9 > _RESTARTED_S:
             asker.ask(asker.effort.edge_rest_s)
-        seen = asker.ask(asker.seconds_for(nonces, mhz))
+        for _ in range(TRIES):
+            broken = len(asker.broken)
+            seen = asker.ask(asker.seconds_for(nonces, mhz))
+            if len(asker.broken) == broken or not self._ended_ns:
+                break
+            asker.ask(asker.effort.edge_rest_s)  # it was away and has cooled
         bad, all_ = self._wrong_and_total(seen)
         self._clocks.append(applied_mhz(seen))
         self._wrong.append(bad)

@@ -16,7 +16,7 @@ from asic_reservoir.calibration.counting import find_mask, find_rate, find_settl
 from asic_reservoir.calibration.edge import EdgeSearch, voltages_of
 from asic_reservoir.calibration.record import Calibration
 from asic_reservoir.calibration.supply import NO_VOLTAGE, find_cooling, find_voltage
-from asic_reservoir.errors import SafetyError
+from asic_reservoir.errors import SafetyError, TimeoutExpiredError
 
 SECTIONS = ("mask", "rate", "voltage", "frequency", "thermal", "timestamps", "edges")
 _WAITED_S = 1.0
@@ -52,7 +52,11 @@ class Calibrator:
     def run(self, sections: tuple[str, ...] = SECTIONS) -> Iterator[str]:
         """Do the sections that the record lacks; yields the name of each when the record holds it.
 
-        A board that stops itself (SafetyError) ends the run: what was found stays, and the record names the reason.
+        A board that stops itself (SafetyError) ends the run: what was found stays, and the record names the reason. A
+        step that its link or a restart of the firmware broke is made again, and named too.
+
+        Raises:
+            TimeoutExpiredError: the link is gone for good; the record says so.
         """
         todo: dict[str, Callable[[], None]] = {
             "mask": self._mask,
@@ -74,7 +78,18 @@ class Calibrator:
                     self._find(finding)
                 yield name
                 return
+            except TimeoutExpiredError as error:
+                self._find(f"stopped: {error}")
+                raise
+            finally:
+                self._note_broken()
             yield name
+
+    def _note_broken(self) -> None:
+        """What broke a step is a finding, once a section."""
+        broken, self._asker.broken = self._asker.broken, []
+        if broken:
+            self._find(f"repeated: {len(broken)} steps; {broken[-1]}")
 
     def _has(self, name: str) -> bool:
         if name != "edges":

@@ -124,7 +124,8 @@ class Calibration(_Part):
     thermal: ThermalResult | None = None
     timestamps: TimestampResult | None = None
     findings: list[str] = Field(default_factory=list)
-    """Named troubles: ``overheat-fallback``, ``voltage-ignored``, ``mask-stricter-than-asked``, ``stopped: …``."""
+    """Named troubles: ``overheat-fallback``, ``voltage-ignored``, ``mask-stricter-than-asked``, ``stopped: …``,
+    ``repeated: …`` (steps that a broken link or a restart of the firmware spoiled, and that were made again)."""
     cannot: dict[str, str] = Field(default_factory=dict)
     """Quantities that the path to this board cannot give, and why."""
 

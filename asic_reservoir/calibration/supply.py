@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from asic_reservoir.calibration.asking import SHORTEST_S, Asker, mean_of
+from asic_reservoir.calibration.asking import SHORTEST_S, TRIES, Asker, mean_of
 from asic_reservoir.calibration.fits import Cooling, fit_cooling
 from asic_reservoir.calibration.record import ThermalResult, VoltageResult
 
@@ -46,9 +46,14 @@ def find_cooling(asker: Asker) -> tuple[ThermalResult, list[str]]:
     cool = limits.frequency_mhz.low, limits.voltage_mv.low
     asker.ask(asker.effort.thermal_s, frequency_mhz=warm[0], voltage_mv=warm[1], difficulty=quiet)
     fits: list[Cooling] = []
-    samples = 0
+    samples = spoiled = 0
     for index in range(_PASSES):
-        fit, more = _watch(asker, *(warm if index % 2 else cool))
+        towards, away = (warm, cool) if index % 2 else (cool, warm)
+        fit, more = _watch(asker, *towards)
+        while fit is None and more == 0 and spoiled < TRIES:
+            spoiled += 1
+            asker.ask(asker.effort.thermal_s, frequency_mhz=away[0], voltage_mv=away[1])
+            fit, more = _watch(asker, *towards)
         samples += more
         if fit is not None:
             fits.append(fit)
@@ -69,8 +74,11 @@ def find_cooling(asker: Asker) -> tuple[ThermalResult, list[str]]:
 
 
 def _watch(asker: Asker, frequency_mhz: float, voltage_mv: float) -> tuple[Cooling | None, int]:
-    """Temperatures after a change of the operating point: their fit, and their number."""
-    effort = asker.effort
+    """Temperatures after a change of the operating point: their fit, and their number.
+
+    A board whose link broke, or that restarted, has cooled in between: nothing is made of such a watch.
+    """
+    effort, broken = asker.effort, len(asker.broken)
     interval_s = effort.thermal_s / effort.thermal_samples
     times: list[float] = []
     temperatures: list[float] = []
@@ -80,6 +88,8 @@ def _watch(asker: Asker, frequency_mhz: float, voltage_mv: float) -> tuple[Cooli
             seen = asker.ask(interval_s, frequency_mhz=frequency_mhz, voltage_mv=voltage_mv)
         else:
             seen = asker.ask(interval_s)
+        if len(asker.broken) > broken:
+            return None, 0
         begin_ns = begin_ns or seen.begin_ns
         degrees_c = mean_of(seen.telemetry.chip_temperature_c[-1])
         if math.isfinite(degrees_c):

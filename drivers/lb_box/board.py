@@ -185,6 +185,7 @@ class LbBoxBoard(StratumBoard):
             nan,
             float(max(device.fans_rpm, default=0)),
             device.hardware_errors,
+            fallback="the box reports that it is too hot" if device.overheat else "",
         )
 
     def _place(self, nonce: int) -> tuple[int, int]:

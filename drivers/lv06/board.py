@@ -167,11 +167,15 @@ class Lv06Board(StratumBoard):
             (info.core_voltage_actual_mv if info.core_voltage_actual_mv is not None else nan,),
             info.power_w if info.power_w is not None else nan,
             info.fan_rpm if info.fan_rpm is not None else nan,
+            fallback=overheat_text(info) if info.overheated else "",
         )
 
     def _make_safe(self) -> None:
-        """AxeOS defaults."""
+        """AxeOS defaults. A board that its firmware holds in its overheat fallback is left there: somebody has to look
+        at it first, and the next start finds it so."""
         settings: dict[str, Setting] = {"frequency": 485, "coreVoltage": 1200}
+        if self._device.info().overheated:
+            return
         if self.generation is Generation.LIVE:
             self._device.patch({"frequency": 485.0, "coreVoltage": 1200, "autofanspeed": True})
         else:

@@ -279,18 +279,28 @@ class EmulatedLv06(EmulatedDevice):
         else:  # an estimate from about 100 nonces, smoothed 9:1
             self.rate_ghs = 0.9 * self.rate_ghs + 0.1 * max(0.0, self.noisy(now * right, 0.1))
 
-    def _protect_stock(self) -> None:
-        if self.die_c() > TRIP_C and self.clock_mhz > 50 and not self._protected:
-            self.overheats += 1
-            self._protected = True  # the LV06 has no power switch: settings are stored and the task ends
+    def overheat(self) -> None:
+        """Its firmware finds the chip too hot, for whatever reason, and protects it. From any thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._trip)
+
+    def _trip(self) -> None:
+        self.overheats += 1
+        self._protected = True
+        if self.generation is Generation.STOCK:  # the LV06 has no power switch: settings are stored and the task ends
             self.nvs |= {"coreVoltage": 990, "frequency": 50, "fanspeed": 100, "autofanspeed": False}
             self._log(OtherText("OVERHEAT"), "power_management")
+        else:
+            self._cool_until_s = self.now_s + 30.0
+            self._log(OtherText("OVERHEAT! ASIC"), "power_management")
+
+    def _protect_stock(self) -> None:
+        if self.die_c() > TRIP_C and self.clock_mhz > 50 and not self._protected:
+            self._trip()
 
     def _protect_live(self) -> None:
         if not self._protected and self.die_c() > TRIP_C:
-            self.overheats += 1
-            self._protected, self._cool_until_s = True, self.now_s + 30.0
-            self._log(OtherText("OVERHEAT! ASIC"), "power_management")
+            self._trip()
         elif self._protected and self.now_s > self._cool_until_s and self.die_c() < RESUME_C:
             self._protected = False
             self.nvs["coreVoltage"] = int(self.nvs["coreVoltage"]) - 100
