@@ -10,7 +10,7 @@ from api.bus import BusSettings
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """How the service runs. Every field has a flag of ``asic-reservoir serve``."""
+    """How the service runs; what an operator chooses has a flag of ``asic-reservoir serve``."""
 
     database: str
     """URL: ``sqlite:///…`` or ``postgresql://…``."""

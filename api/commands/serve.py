@@ -50,6 +50,9 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key, PEM.")] = None,
     retention_days: Annotated[float, typer.Option(min=0.0, help="Ended tasks are kept for so long.")] = 90.0,
+    upload_mib: Annotated[
+        int, typer.Option(min=1, max=1 << 20, help="MiB (2^20 bytes) of an uploaded recording, at most.")
+    ] = 1024,
 ) -> None:
     """Serve tasks over REST, and the page at /, on this machine.
 
@@ -78,6 +81,7 @@ def serve(
         workers=workers,
         anonymous=anonymous,
         retention_days=retention_days,
+        upload_limit=upload_mib << 20,
         cores=cores,
         bus=None if bus is None else BusSettings(bus, site or default_site()),
     )

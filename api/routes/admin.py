@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api import schemas
 from api.keys import create_key, revoke_key
-from api.routes.common import Cursor, Limit, SomeId, json_response, page_response, service_of
+from api.routes.common import Cursor, Limit, SomeId, json_response, newest_page, service_of
 from api.security import Admin, Reader
 from asic_reservoir.store.facts import audit, keys, now_ns
 
@@ -81,19 +81,16 @@ async def end_key(key_id: SomeId, request: Request, key: Admin) -> Response:
 @router.get("/audit", response_model=schemas.AuditPage)
 async def read_audit(request: Request, key: Admin, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Who changed what, newest first."""
-    statement = sa.select(audit).order_by(audit.c.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        statement = statement.where(audit.c.id < cursor)
-    rows = await service_of(request).read(lambda connection: connection.execute(statement).all())
-    items = [
-        {
-            "id": row.id,
-            "time": schemas.time_of(row.created_utc_ns),
-            "owner": row.owner,
-            "action": row.action,
-            "target": row.target,
-            "detail": row.detail,
-        }
-        for row in rows
-    ]
-    return page_response(items, request, limit)
+    return await newest_page(request, sa.select(audit), audit.c.id, audit_document, limit, cursor)
+
+
+def audit_document(row: Any) -> dict[str, Any]:
+    """A row of the audit log as :class:`api.schemas.AuditPage` has it."""
+    return {
+        "id": row.id,
+        "time": schemas.time_of(row.created_utc_ns),
+        "owner": row.owner,
+        "action": row.action,
+        "target": row.target,
+        "detail": row.detail,
+    }

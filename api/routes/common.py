@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import Path, Query, Request
 from starlette.responses import Response
 
@@ -31,11 +32,30 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
     return Response(body, status, headers, "application/json")
 
 
-def page_response(items: list[dict[str, Any]], request: Request, limit: int) -> Response:
-    """A page of a list that was asked for with one item more than it shows."""
-    more = len(items) > limit
-    items = items[:limit]
-    following = items[-1]["id"] if more else None
+async def newest_page(
+    request: Request,
+    statement: sa.Select[Any],
+    identifier: sa.Column[str],
+    document: Callable[[Any], dict[str, Any]],
+    limit: int,
+    cursor: str | None,
+) -> Response:
+    """A page of a list, newest first.
+
+    Args:
+        request: of the list.
+        statement: all of it, in any order.
+        identifier: that it is ordered by; of version 7, so that later is greater.
+        document: of a row.
+        limit: items on the page, at most.
+        cursor: identifier of the last item of the page before; None for the first page.
+    """
+    statement = statement.order_by(identifier.desc()).limit(limit + 1)
+    if cursor is not None:
+        statement = statement.where(identifier < cursor)
+    rows = await service_of(request).read(lambda connection: connection.execute(statement).all())
+    items = [document(row) for row in rows[:limit]]
+    following = items[-1]["id"] if len(rows) > limit else None
     headers = {}
     if following is not None:
         url = request.url.include_query_params(cursor=following)

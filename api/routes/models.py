@@ -14,7 +14,7 @@ from starlette.responses import Response
 from api import schemas
 from api.keys import note
 from api.problems import ProblemError
-from api.routes.common import Cursor, Limit, json_response, page_response, service_of
+from api.routes.common import Cursor, Limit, json_response, newest_page, service_of
 from api.security import Reader, Runner
 from asic_reservoir.store.facts import models, results, tasks
 from asic_reservoir.trained import TrainedReadout
@@ -60,13 +60,8 @@ async def list_models(
     cursor: Cursor = None,
 ) -> Response:
     """Trained readouts, newest first."""
-    statement = _SELECT.order_by(models.c.id.desc()).limit(limit + 1)
-    if name is not None:
-        statement = statement.where(models.c.name == name)
-    if cursor is not None:
-        statement = statement.where(models.c.id < cursor)
-    rows = await service_of(request).read(lambda connection: connection.execute(statement).all())
-    return page_response([model_document(row) for row in rows], request, limit)
+    statement = _SELECT if name is None else _SELECT.where(models.c.name == name)
+    return await newest_page(request, statement, models.c.id, model_document, limit, cursor)
 
 
 @router.get("/{model_id}", response_model=schemas.Model, responses={404: {}})

@@ -16,7 +16,7 @@ from api import schemas
 from api.intake import Intake, sweep
 from api.keys import note
 from api.problems import ProblemError
-from api.routes.common import Cursor, Limit, json_response, page_response, service_of, suffix_of
+from api.routes.common import Cursor, Limit, json_response, newest_page, service_of, suffix_of
 from api.security import Reader, Runner
 from api.service import Service
 from api.shelf import put_on_shelf
@@ -54,11 +54,7 @@ def recording_document(row: Any) -> dict[str, Any]:
 @router.get("", response_model=schemas.RecordingPage)
 async def list_recordings(request: Request, key: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Recorded runs, newest first."""
-    statement = _SELECT.order_by(runs.c.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        statement = statement.where(runs.c.id < cursor)
-    rows = await service_of(request).read(lambda connection: connection.execute(statement).all())
-    return page_response([recording_document(row) for row in rows], request, limit)
+    return await newest_page(request, _SELECT, runs.c.id, recording_document, limit, cursor)
 
 
 @router.get("/{recording_id}", response_model=schemas.Recording, responses={404: {}})

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api import schemas
 from api.intake import Intake
 from api.problems import ProblemError
-from api.routes.common import Cursor, Limit, json_response, page_response, service_of, suffix_of
+from api.routes.common import Cursor, Limit, json_response, newest_page, service_of, suffix_of
 from api.security import Reader, Runner
 from asic_reservoir.store.facts import new_id, now_ns, uploads
 
@@ -41,11 +41,7 @@ def series_document(row: Any) -> dict[str, Any]:
 @router.get("", response_model=schemas.SeriesPage)
 async def list_series(request: Request, key: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Uploaded series, newest first."""
-    statement = sa.select(*_COLUMNS).order_by(uploads.c.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        statement = statement.where(uploads.c.id < cursor)
-    rows = await service_of(request).read(lambda connection: connection.execute(statement).all())
-    return page_response([series_document(row) for row in rows], request, limit)
+    return await newest_page(request, sa.select(*_COLUMNS), uploads.c.id, series_document, limit, cursor)
 
 
 @router.post(

@@ -15,7 +15,7 @@ from api.problems import ProblemError
 from api.queue import Draft, TaskState, request_cancel, submit, submit_all
 from api.queue.streams import open_stream
 from api.routes.admission import admit
-from api.routes.common import Cursor, Limit, TaskId, json_response, page_response, service_of
+from api.routes.common import Cursor, Limit, TaskId, json_response, newest_page, service_of
 from api.security import Reader, Runner
 from api.service import Service
 from api.strict import parse_params
@@ -215,17 +215,14 @@ async def list_tasks(
     cursor: Cursor = None,
 ) -> Response:
     """Tasks, newest first."""
-    statement = _SELECT.order_by(tasks.c.id.desc()).limit(limit + 1)
+    statement = _SELECT
     if state is not None:
         statement = statement.where(tasks.c.state == state)
     if kind is not None:
         statement = statement.where(tasks.c.kind == kind)
     if board is not None:
         statement = statement.where(shelf.c.name == board)
-    if cursor is not None:
-        statement = statement.where(tasks.c.id < cursor)
-    rows = await service_of(request).read(lambda connection: connection.execute(statement).all())
-    return page_response([task_document(row) for row in rows], request, limit)
+    return await newest_page(request, statement, tasks.c.id, task_document, limit, cursor)
 
 
 def newest_tasks(connection: sa.Connection, limit: int) -> list[dict[str, Any]]:

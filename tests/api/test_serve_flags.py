@@ -1,0 +1,88 @@
+"""`asic-reservoir serve` as a process: what its flags do, and tasks that need no board that runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from fault_rig import Program
+
+from asic_reservoir.client import Client
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+RECORDING = {"Content-Type": "text/csv"}
+
+
+def asic(*words: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from asic_reservoir.cli import main; main()", *words]
+    return subprocess.run(program, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("flags")
+    boards = ("--board", "s9=twin://bm1366?seed=1", "--board", "shares=replay://s9-shares")
+    program = Program(
+        folder / "log", ("serve", "--port", "0", "--data", str(folder / "data"), "--upload-mib", "1", *boards)
+    )
+    program.start()
+    try:
+        yield "http://{}:{}".format(*program.address())
+    finally:
+        program.end()
+
+
+def test_an_upload_is_as_large_as_the_flag_says(server: str) -> None:
+    for size, status in ((1 << 20, 422), ((1 << 20) + 1, 413)):  # a mebibyte of nonsense is read, and refused as such
+        answer = httpx2.post(f"{server}/api/v1/recordings", content=b"x" * size, headers=RECORDING, timeout=120)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "1.5", "many", "1048577"])
+def test_an_upload_limit_that_is_none_is_refused(size: str, tmp_path: Path) -> None:
+    refused = asic("serve", "--port", "0", "--data", str(tmp_path / "data"), "--upload-mib", size)
+    assert refused.returncode == 2
+    assert "--upload-mib" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_formulas_there_are_the_formulas_here(server: str) -> None:
+    words = ("tpf", "energy", "--keep", "0.01", "--recall", "0.01", "-o", "json")
+    there, here = asic(*words, "--server", server), asic(*words)
+    assert (there.returncode, here.returncode) == (0, 0), there.stderr + here.stderr
+    found, expected = json.loads(there.stdout), json.loads(here.stdout)
+    assert found.pop("provenance")
+    assert expected.pop("provenance")
+    assert found == expected
+    refused = asic("tpf", "energy", "--keep", "0.12345678901234567890", "--server", server)
+    assert refused.returncode == 2
+    assert "--keep: '0.12345678901234567890', must have at most 15 digits" in refused.stderr
+
+
+def test_what_a_filter_cannot_be_is_refused_with_its_pointer(server: str) -> None:
+    body = {"kind": "tpf-energy", "board": "s9", "params": {"keep": 1.5}}
+    answer = httpx2.post(f"{server}/api/v1/tasks", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/params/keep"
+
+
+def test_a_recording_is_evaluated_where_a_board_plays_it(server: str) -> None:
+    refused = asic("tpf", "evaluate", "shares", "--plant", "0.3", "--server", server)
+    assert refused.returncode == 2
+    assert "--plant" in refused.stderr
+    with Client(server) as client:
+        task = client.submit("tpf-recording", "s9")
+        assert list(client.events(task.id))[-1].kind == "failed"
+        assert "must play a recording of shares" in (client.task(task.id).error or "")
+        task = client.submit("tpf-recording", "shares")
+        for event in client.events(task.id):
+            if event.kind == "progress":  # the first of its models is made
+                client.cancel(task.id)
+                break
+        assert list(client.events(task.id))[-1].kind == "cancelled"
