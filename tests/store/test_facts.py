@@ -175,7 +175,7 @@ def test_many_callers_one_commit_and_a_failure_is_alone(engine: sa.Engine) -> No
         writer.run(lambda c: c.execute(facts.keys.insert(), key("taken")))
         sa.event.listen(engine, "commit", count)
         hold = threading.Event()
-        first = writer.submit(lambda c: hold.wait(10))  # while it is at work, the others gather
+        first = writer.submit(lambda c: hold.wait(120))  # while it is at work, the others gather
         futures = [
             writer.submit(lambda c, i=i: c.execute(facts.keys.insert(), key("taken" if i % 2 else f"free {i}")) and i)
             for i in range(64)
