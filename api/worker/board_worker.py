@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -18,18 +16,17 @@ import structlog
 from api.queue import streams, work
 from api.queue.leases import Lease, LeaseWatch, StaleTokenError, boot_clock, free, renew, take
 from api.queue.states import TaskState
+from api.worker.alarm_clock import AlarmClock
 from api.worker.device_lock import DeviceLock
 from api.worker.ending import ending
 from api.worker.given import GoneError, fetch_given
 from api.worker.process import RunnerProcess
+from api.worker.settings import Said, WorkerSettings
 from api.worker.streaming import Feeder
 from api.worker.wire import Message
 from asic_reservoir.errors import AsicReservoirError, BusyError
 from asic_reservoir.kinds import task_kinds
 from asic_reservoir.store.facts import Writer, boards, now_ns, shelf, tasks
-
-if TYPE_CHECKING:
-    from api.worker.supervisor import WorkerSettings
 
 COOPERATE_S = 0.4
 """So long a cancelled task may stop by itself; then its process is told to."""
@@ -40,8 +37,6 @@ FAULT_S = 5.0
 
 log = structlog.get_logger("worker")
 
-Said = Callable[[str, str, Mapping[str, Any]], None]
-"""Board, what (``live``, ``lease``, ``renewal``, ``died``, ``ended``), and the particulars."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -68,8 +63,7 @@ class BoardWorker:
         self._said = said
         self._lock = DeviceLock(settings.folder / "locks", board_id)
         self._watch = LeaseWatch(boot_clock, settings.term_s, settings.margin_s)
-        self._wake, self._poke = socket.socketpair()
-        self._wake.setblocking(False)
+        self._clock = AlarmClock()
         self._stopping = threading.Event()
         self._runner: RunnerProcess | None = None
         self._log = log.bind(board=name, worker=settings.name)
@@ -83,8 +77,7 @@ class BoardWorker:
 
     def nudge(self) -> None:
         """Look into the queue now."""
-        with contextlib.suppress(BlockingIOError):  # it is awake already
-            self._poke.send(b".", socket.MSG_DONTWAIT)
+        self._clock.ring()
 
     def stop(self) -> None:
         """Let ``run`` return soon."""
@@ -100,19 +93,19 @@ class BoardWorker:
                 if self._acquire():
                     self._serve()
                 else:
-                    self._sleep(min(1.0, self._settings.term_s / 4))
+                    self._clock.sleep(min(1.0, self._settings.term_s / 4))
             except StaleTokenError:
                 self._log.warning("lease_lost", token=self._lease.token if self._lease else None)
                 self._lose()
             except (sa.exc.SQLAlchemyError, BusyError, OSError) as error:
                 self._log.warning("retrying", error=" ".join(str(error).split())[:300])
                 self._lose()  # taken anew, with a greater token, it finds what was left in its hands
-                self._sleep(RETRY_S)
+                self._clock.sleep(RETRY_S)
             except Exception:
                 # a fault of the program: a board without its thread would be unattended and nobody would know why
                 self._log.exception("fault")
                 self._lose()
-                self._sleep(FAULT_S)
+                self._clock.sleep(FAULT_S)
         self._leave()
 
     def _acquire(self) -> bool:
@@ -140,7 +133,7 @@ class BoardWorker:
             self._keep()
             claimed = self._write(work.claim) if self._something_waits() else None
             if claimed is None:
-                self._sleep(min(self._pause_s(), max(0.0, self._renew_at - boot_clock())))
+                self._clock.sleep(min(self._pause_s(), max(0.0, self._renew_at - boot_clock())))
                 continue
             self._changed(claimed.task_id)
             self._log.info("task_begun", task_id=claimed.task_id, attempt=claimed.attempt, kind=claimed.kind)
@@ -279,9 +272,9 @@ class BoardWorker:
     def _wait(self, runner: RunnerProcess) -> list[Message] | None:
         """Messages of the runner; empty after a short time or a nudge; None where it is gone."""
         timeout = min(self._settings.poll_s, 0.1)
-        readable, _, _ = select.select([runner.wire.socket, self._wake], [], [], timeout)
-        if self._wake in readable:
-            self._drain()
+        readable, _, _ = select.select([runner.wire.socket, self._clock.socket], [], [], timeout)
+        if self._clock.socket in readable:
+            self._clock.quiet()
             self._control_at = 0.0
         return runner.wire.receive() if runner.wire.socket in readable else []
 
@@ -347,7 +340,7 @@ class BoardWorker:
                 raise
             except (sa.exc.SQLAlchemyError, BusyError) as error:
                 self._log.warning("end_not_written", task_id=claimed.task_id, error=" ".join(str(error).split())[:300])
-                self._sleep(RETRY_S)
+                self._clock.sleep(RETRY_S)
                 self._keep()
         self._log.info("task_ended", task_id=claimed.task_id, state=state.value, reason=end.reason)
         cost = end.report.get("cost", {})
@@ -391,16 +384,6 @@ class BoardWorker:
             except (sa.exc.SQLAlchemyError, AsicReservoirError) as error:  # the writer is closed where we come too late
                 self._log.warning("lease_not_freed", error=" ".join(str(error).split())[:300])
         self._lock.release()
-
-    def _sleep(self, seconds: float) -> None:
-        """Until the time is over or somebody nudges."""
-        if select.select([self._wake], [], [], seconds)[0]:
-            self._drain()
-
-    def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._wake.recv(4096):
-                pass
 
 
 def _note_live(connection: sa.Connection, lease: Lease, live: Message) -> None:

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from api.queue.leases import MARGIN_S, RENEW_S, TERM_S
 from api.queue.notices import Listener
-from api.worker.board_worker import BoardWorker, Said
+from api.worker.board_worker import BoardWorker
 from api.worker.device_lock import lock_domain
+from api.worker.settings import Said, WorkerSettings
 from asic_reservoir.errors import NotFoundError
 from asic_reservoir.store.facts import Writer, boards, shelf
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """How a worker behaves."""
-
-    folder: Path
-    """Where tasks have their folders, and the device locks are."""
-    boards: Sequence[str] = ()
-    """Names on the shelf; empty: all of them."""
-    term_s: float = TERM_S
-    margin_s: float = MARGIN_S
-    renew_s: float = RENEW_S
-    cores: int = 1
-    """Processes that a task may compute with, where its board is a twin. Boards run side by side: each has so many."""
-    poll_s: float = 0.25
-    """Between two looks into the queue, and at whether a task was cancelled, where the database sends no notices."""
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
 
 
 class Worker:
