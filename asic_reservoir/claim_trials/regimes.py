@@ -238,8 +238,8 @@ def judge(sweep: Sweep, info: BoardInfo, seed: int = 0) -> Finding:
         sentence = f"Undecided: the control «{failed[0].name}» failed. {failed[0].sentence}"
     elif p_common <= LEVEL:
         sentence = (
-            f"Undecided: the gaps of all {n_used} cells depart alike from independent ones (p {p_common:.3f}), which "
-            "is the link's or the firmware's doing and no regime."
+            f"Undecided: the gaps of all {n_used} cells depart alike from independent ones (p {p_common:.3f}): no "
+            "regime, but link, firmware or chance; more gaps would decide."
         )
     else:
         sentence = (
