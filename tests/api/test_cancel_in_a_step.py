@@ -24,10 +24,12 @@ from api.shelf import put_on_shelf
 from asic_reservoir.client import Client
 from asic_reservoir.client._live import socket_url
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEP_S = 60.0
 AT_MOST_S = 30.0
 """Half a step, and fifty times what it takes on a machine with time to spare."""
+START_S = 300.0
+"""For a runner and a pool of processes to be started on a machine that has much else to do."""
 DRIVE = {"encoding": "difficulty", "step_seconds": STEP_S, "slots": 1, "lags": 1}
 RUN = DRIVE | {"task": "narma10", "seeds": 2, "steps": 400, "curve": False, "controls": False}
 # Python runs it at the start of every process that finds it: what begins a step of a paced twin leaves a mark
@@ -103,7 +105,7 @@ def test_a_stream_in_the_middle_of_a_step(client: Client, service: tuple[str, Pa
     with connect(socket_url(service[0], task.id), proxy=None) as socket:
         assert json.loads(socket.recv(timeout=60))["type"] == "hello"
         socket.send(json.dumps({"seq": 0, "u": 0.1}))
-        until(begun.exists, "the step has begun")
+        until(begun.exists, "the step has begun", START_S)
         assert cancel(client, task.id) < AT_MOST_S
         with pytest.raises(ConnectionClosed) as closed:
             hear_no_output(socket)
@@ -114,7 +116,7 @@ def test_a_stream_in_the_middle_of_a_step(client: Client, service: tuple[str, Pa
 @pytest.mark.usefixtures("session")
 def test_a_stream_that_waits_for_inputs(client: Client, service: tuple[str, Path], begun: Path) -> None:
     task = client.submit("stream", "slow", drive=DRIVE, idle_seconds=600.0)
-    until(lambda: list((service[1] / "tasks" / task.id).glob("*/steps.csv")), "it waits for inputs")
+    until(lambda: list((service[1] / "tasks" / task.id).glob("*/steps.csv")), "it waits for inputs", START_S)
     assert cancel(client, task.id) < AT_MOST_S
     assert not begun.exists()
 
@@ -122,7 +124,7 @@ def test_a_stream_that_waits_for_inputs(client: Client, service: tuple[str, Path
 def test_a_pool_of_processes_in_the_middle_of_their_steps(client: Client, begun: Path) -> None:
     """Both processes are in their first step; they are gone soon, whoever of the two above them is cut short."""
     task = client.submit("experiment", "slow", **RUN)
-    until(lambda: begun.exists() and len(set(begun.read_text().split())) == 2, "both processes are in a step")
+    until(lambda: begun.exists() and len(set(begun.read_text().split())) == 2, "both processes are in a step", START_S)
     pool = [int(number) for number in set(begun.read_text().split())]
     assert cancel(client, task.id) < AT_MOST_S
     until(lambda: not any(psutil.pid_exists(number) for number in pool), "its processes are gone")
@@ -136,7 +138,7 @@ def test_the_shelf_shows_what_boards_of_a_pool_say(client: Client) -> None:
         found: dict[str, Any] = next(board for board in client.boards() if board["name"] == "quick")
         return found
 
-    until(lambda: (shown()["live"] or {}).get("task_id") == task.id, "its values are on the shelf")
+    until(lambda: (shown()["live"] or {}).get("task_id") == task.id, "its values are on the shelf", START_S)
     before = shown()
     live = before["live"]
     assert live["origin"] == "simulated"
