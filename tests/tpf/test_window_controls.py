@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from asic_reservoir.board import Origin
 from asic_reservoir.claim_verdicts import of_windows
@@ -27,6 +28,7 @@ def verdict(windows: Windows, settings: WindowSettings) -> tuple[KeptClaim | Non
     return of_windows(judge(windows, settings), checks, p), checks
 
 
+@pytest.mark.slow
 def test_a_board_that_leaks_supports_the_claim_and_one_that_does_not_does_not() -> None:
     settings = WindowSettings(windows=1200)
     leaking, checks = verdict(made(0.5), settings)
@@ -40,6 +42,7 @@ def test_a_board_that_leaks_supports_the_claim_and_one_that_does_not_does_not() 
     assert all(check.passed for check in checks)
 
 
+@pytest.mark.slow
 def test_too_few_windows_decide_nothing_and_a_planted_leak_is_no_finding() -> None:
     few, checks = verdict(made(0.0, 100, seed=3), WindowSettings(windows=100))
     assert few is not None
