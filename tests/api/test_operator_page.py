@@ -14,7 +14,7 @@ import pytest
 from api.app import create_app
 from api.keys import create_key
 from api.settings import ServiceSettings
-from api.shelf import put_on_shelf
+from api.shelf import change_board, put_on_shelf
 from asic_reservoir.client import Client
 
 pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -246,12 +246,20 @@ def test_emergency_stop_by_keyboard(go: Callable[..., Visit]) -> None:
     page.wait_for_selector('tr[data-board="s9"]:not([data-state="stopped"]) #stop-s9:focus')
 
 
-def test_an_overtaken_answer_is_not_drawn(go: Callable[..., Visit]) -> None:
+def test_an_overtaken_answer_is_not_drawn(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
+    """Nor is any drawn under a pressed button."""
     page = go().page
     page.wait_for_selector("#board option", state="attached")
     held = Held(page, "**/page/shelf")
     held.asked()
-    page.click("#stop-lv06")
+    box = page.locator("#stop-lv06").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    with page.expect_event("requestfinished", lambda request: request.url.endswith("/page/shelf")):
+        service[1].state.service.writer.run(lambda c: change_board(c, "s9", None, reason="new words"))
+    page.wait_for_timeout(300)
+    page.mouse.up()  # a click, though the table had changed meanwhile
+    page.wait_for_selector("#stop-dialog[open]")
     page.fill("#stop-confirm", "lv06")
     page.click("#stop-do")
     page.wait_for_selector("#release-lv06:focus")

@@ -31,10 +31,18 @@ const post = (path, body) =>
 
 // A table that is replaced must not take the focus of who works in it by keyboard, and an answer that was overtaken by
 // a later one must not be drawn over it: it would show a stopped board as running.
+// Nor under a pressed button: released over another one, it is no click, and a stop would be lost.
 const asked = {}, drawn = {};
+let pressed = false;
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => setTimeout(() => { pressed = false; }), true); // after the click that it makes
+}
+
 async function refresh(id) {
   const turn = asked[id] = (asked[id] ?? 0) + 1;
   const html = await (await ask(`/page/${id}`)).text();
+  for (let waits = 0; pressed && waits < 40; waits += 1) await new Promise((go) => setTimeout(go, 50));
   if (turn < (drawn[id]?.turn ?? 0)) return;
   const same = drawn[id]?.html === html;
   drawn[id] = { turn, html };
