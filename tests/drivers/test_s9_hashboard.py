@@ -175,7 +175,8 @@ def test_wrong_bits_and_repetitions(small: EmulatedHashboard) -> None:
             board.step(step(0.5))  # what was on its way
         in_all = board.losses.nonces - before  # with what was lost between the steps: on a late machine, that is much
     assert small.faults.corrupted > 5
-    assert 0.7 * small.faults.corrupted <= in_all <= 1.5 * small.faults.corrupted + 3 + 2 * refused
+    assert 0.7 * small.faults.corrupted <= in_all
+    assert board.losses.broken <= 1.5 * small.faults.corrupted + 3 + 2 * refused  # no job explains some between steps
     assert 0 < lost <= in_all
     assert duplicate > 0.7 * small.faults.duplicated * rows / (rows + between) - 3 - refused
     assert total <= sent
