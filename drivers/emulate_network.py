@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import signal
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -139,12 +140,22 @@ def lb_box(
 
 
 def _serve(device: EmulatedDevice, uri: Callable[[], str]) -> None:
-    """Run until Ctrl-C or until the device itself fails."""
-    with device:
-        typer.echo(uri())
-        try:
-            while device.alive:
-                threading.Event().wait(0.5)
-        except KeyboardInterrupt:
-            pass
+    """Run until Ctrl-C, SIGTERM, or until the device itself fails.
+
+    The signals leave a mark and raise nothing: an exception that strikes within a finaliser is lost, and with it the
+    one Ctrl-C that there was.
+    """
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: asked.append(number)) for number in _ENDS}
+    try:
+        with device:
+            typer.echo(uri())
+            while device.alive and not asked:
+                time.sleep(0.2)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     device.check()
+
+
+_ENDS = (signal.SIGINT, signal.SIGTERM)
