@@ -21,7 +21,7 @@ from scipy import stats
 from asic_reservoir.board import BoardInfo, Detail, NonceFlag, OperatingPoint
 from asic_reservoir.claim_trials.driving import LONGEST_S, Driver
 from asic_reservoir.claim_trials.rhythm import BATCH_EXCESS
-from asic_reservoir.claim_trials.trial import LEVEL, MOST_LOUD, QUIET_DRAWS, Effect, Finding, label_of
+from asic_reservoir.claim_trials.trial import LEVEL, MOST_LOUD, QUIET_DRAWS, Effect, Finding, Label, label_of
 from asic_reservoir.controls import holm, max_statistic
 from asic_reservoir.heartbeat import interval_statistics
 from asic_reservoir.report.model import Check, MapPlot, Scalar, Table
@@ -310,7 +310,7 @@ def entropy_bits(gaps_s: FloatArray) -> float:
 
 
 def _finding(
-    sweep: Sweep, info: BoardInfo, label: str, sentence: str, effect: Effect | None, checks: tuple[Check, ...],
+    sweep: Sweep, info: BoardInfo, label: Label, sentence: str, effect: Effect | None, checks: tuple[Check, ...],
     used: NDArray[np.bool_], hit: NDArray[np.bool_], null: _Null | None,
 ) -> Finding:  # fmt: skip
     rows: list[list[Scalar]] = []
@@ -350,7 +350,7 @@ def _finding(
     reachable = info.chip_rate_hz(650.0, 1024) * info.n_chips * 300
     return Finding(
         claim="edge-of-chaos",
-        label=label,  # type: ignore[arg-type]
+        label=label,
         sentence=sentence,
         effect=effect,
         checks=checks,

@@ -20,7 +20,7 @@ from scipy import stats
 from scipy.fft import next_fast_len, rfft
 from scipy.optimize import brentq
 
-from asic_reservoir.claim_trials.trial import LEVEL, MOST_LOUD, QUIET_DRAWS, Effect, Finding, label_of
+from asic_reservoir.claim_trials.trial import LEVEL, MOST_LOUD, QUIET_DRAWS, Effect, Finding, Label, label_of
 from asic_reservoir.controls import max_statistic
 from asic_reservoir.errors import DataError
 from asic_reservoir.heartbeat import exponentiality
@@ -324,7 +324,7 @@ def windows_of_ten(times_s: FloatArray) -> dict[str, float]:
 
 
 def _sentence(
-    label: str, line: Line, p_whole: float, frequency: float, gaps_p: float, gaps_of: str, in_batches: bool,
+    label: Label, line: Line, p_whole: float, frequency: float, gaps_p: float, gaps_of: str, in_batches: bool,
     checks: tuple[Check, ...], effect: Effect, n: int, seen: float,
 ) -> str:  # fmt: skip
     failed = [check.name for check in checks if not check.passed]
@@ -355,7 +355,7 @@ def _sentence(
 
 
 def _finding(
-    label: str, sentence: str, effect: Effect | None, checks: tuple[Check, ...], n: int, seconds: float,
+    label: Label, sentence: str, effect: Effect | None, checks: tuple[Check, ...], n: int, seconds: float,
     figure: LinePlot | None = None, facts: dict[str, object] | None = None,
 ) -> Finding:  # fmt: skip
     facts = facts or {"arrivals": n}
@@ -364,7 +364,7 @@ def _finding(
     ]
     return Finding(
         claim="heartbeat",
-        label=label,  # type: ignore[arg-type]
+        label=label,
         sentence=sentence,
         effect=effect,
         checks=checks,
