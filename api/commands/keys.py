@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.commands.layers import Layered, Settings
+
 if TYPE_CHECKING:
     from asic_reservoir.store.facts import Writer
 
 Data = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the service.")]
-Db = Annotated[
-    str | None,
-    typer.Option(metavar="URL", envvar="ASIC_RESERVOIR_DB", help="Database. [default: SQLite in the folder]"),
-]
+Db = Annotated[str | None, typer.Option(metavar="URL", help="Database. [default: SQLite in the folder]")]
 _DATA = Path("asic-reservoir-data")
 
 
 def register(app: typer.Typer) -> None:
     keys = typer.Typer(help="Keys of the service: made here, beside the database.", no_args_is_help=True)
-    keys.command("create")(create)
-    keys.command("list")(list_)
-    keys.command("revoke")(revoke)
+    keys.command("create", cls=Layered)(create)
+    keys.command("list", cls=Layered)(list_)
+    keys.command("revoke", cls=Layered)(revoke)
     app.add_typer(keys, name="keys")
 
 
@@ -34,6 +33,7 @@ def create(
     days: Annotated[float | None, typer.Option(min=0.01, help="It ends after so many days.")] = None,
     data: Data = _DATA,
     db: Db = None,
+    settings: Settings = None,
 ) -> None:
     """Make a key. It is printed this once; only a digest is kept."""
     from api.keys import create_key
@@ -45,7 +45,7 @@ def create(
     typer.echo(secret)
 
 
-def list_(data: Data = _DATA, db: Db = None) -> None:
+def list_(data: Data = _DATA, db: Db = None, settings: Settings = None) -> None:
     """List keys, without their secrets."""
     import sqlalchemy as sa
 
@@ -63,6 +63,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="Identifier, as `keys list` shows it.")],
     data: Data = _DATA,
     db: Db = None,
+    settings: Settings = None,
 ) -> None:
     """End a key; a service that runs refuses it within seconds."""
     from api.keys import revoke_key

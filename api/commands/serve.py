@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from api.commands.layers import Layered, Settings, ShowSettings, said_in, settings_table, without_secrets
+
 
 def register(app: typer.Typer) -> None:
-    app.command("serve")(serve)
+    app.command("serve", cls=Layered)(serve)
 
 
 SWITCH_S = 0.0005
@@ -21,6 +23,7 @@ DEFAULT_BOARDS = ["s9=twin://s9?seed=1", "lv06=twin://lv06?seed=1"]
 
 
 def serve(
+    ctx: typer.Context,
     board: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,10 +33,7 @@ def serve(
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything is kept.")] = Path(
         "asic-reservoir-data"
     ),
-    db: Annotated[
-        str | None,
-        typer.Option(metavar="URL", envvar="ASIC_RESERVOIR_DB", help="Database. [default: SQLite in the folder]"),
-    ] = None,
+    db: Annotated[str | None, typer.Option(metavar="URL", help="Database. [default: SQLite in the folder]")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8337,
     workers: Annotated[
@@ -49,15 +49,27 @@ def serve(
     site: Annotated[str | None, typer.Option(help="Name of this site on the bus. [default: the host's]")] = None,
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key, PEM.")] = None,
-    retention_days: Annotated[float, typer.Option(min=0.0, help="Ended tasks are kept for so long.")] = 90.0,
+    retention_days: Annotated[
+        float, typer.Option(min=0.0, max=36_500.0, help="Ended tasks are kept for so long.")
+    ] = 90.0,
     upload_mib: Annotated[
         int, typer.Option(min=1, max=1 << 20, help="MiB (2^20 bytes) of an uploaded recording, at most.")
     ] = 1024,
+    body_mib: Annotated[int, typer.Option(min=1, max=1024, help="MiB (2^20 bytes) of any other body, at most.")] = 8,
+    requests_per_minute: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Of a key that has no limit of its own, at most.")
+    ] = 6000,
+    tasks_waiting: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="At once, of a key that has no limit of its own, at most.")
+    ] = 20_000,
+    settings: Settings = None,
+    show_settings: ShowSettings = False,
 ) -> None:
     """Serve tasks over REST, and the page at /, on this machine.
 
     On another address than loopback every request needs a key (`asic-reservoir keys create`); send it over TLS.
     """
+    import structlog
     import uvicorn
 
     from api.announce import AnnouncingServer
@@ -71,21 +83,32 @@ def serve(
 
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key: one of them is missing, must be given together")
+    wanted = [parse_board(text, said_in(ctx, "board", settings)) for text in (board or DEFAULT_BOARDS)]
+    database = db or f"sqlite:///{data.resolve()}/facts.db"
+    settings_of_bus = None if bus is None else BusSettings(bus, site or default_site())
+    if show_settings:
+        typer.echo(settings_table(ctx, settings, {"board": DEFAULT_BOARDS, "db": database, "site": default_site()}))
+        return
     sys.setswitchinterval(SWITCH_S)
-    wanted = [parse_board(text) for text in (board or DEFAULT_BOARDS)]
     to_stderr()
+    if settings is not None:
+        structlog.get_logger("serve").info("settings", file=str(settings))
     data.mkdir(parents=True, exist_ok=True)
-    settings = ServiceSettings(
-        database=db or f"sqlite:///{data.resolve()}/facts.db",
-        data=data.resolve(),
-        workers=workers,
-        anonymous=anonymous,
-        retention_days=retention_days,
-        upload_limit=upload_mib << 20,
-        cores=cores,
-        bus=None if bus is None else BusSettings(bus, site or default_site()),
+    application = create_app(
+        ServiceSettings(
+            database=database,
+            data=data.resolve(),
+            workers=workers,
+            anonymous=anonymous,
+            retention_days=retention_days,
+            upload_limit=upload_mib << 20,
+            body_limit=body_mib << 20,
+            requests_per_minute=requests_per_minute,
+            tasks_waiting=tasks_waiting,
+            cores=cores,
+            bus=settings_of_bus,
+        )
     )
-    application = create_app(settings)
     for (name, uri), seen in zip(wanted, describe_apart([uri for _, uri in wanted]), strict=True):
         put_on_shelf(application.state.service.writer, name, uri, seen=seen)
     config = uvicorn.Config(
@@ -112,8 +135,12 @@ def default_site() -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:64] or "site"
 
 
-def parse_board(text: str) -> tuple[str, str]:
+def parse_board(text: str, where: str = "--board") -> tuple[str, str]:
     """``s9=twin://s9?seed=1`` as its two parts.
+
+    Args:
+        text: as it was given.
+        where: it was given, for who gave it.
 
     Raises:
         UsageError: another form, or a name that cannot be in a path.
@@ -128,5 +155,6 @@ def parse_board(text: str) -> tuple[str, str]:
 
     name, equals, uri = text.partition("=")
     if not equals or "://" not in uri or not re.match(NAME_PATTERN, name):
-        raise UsageError(f"--board {text!r}: must be NAME=URI, as in s9=twin://s9?seed=1 (a-z, 0-9, '.', '_', '-')")
+        shown = without_secrets(text)
+        raise UsageError(f"{where} {shown!r}: must be NAME=URI, as in s9=twin://s9?seed=1 (a-z, 0-9, '.', '_', '-')")
     return name, uri

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.layers import Layered, Settings, ShowSettings, said_in, settings_table
+
 
 def register(app: typer.Typer) -> None:
-    app.command("worker")(worker)
+    app.command("worker", cls=Layered)(worker)
 
 
 def worker(
-    db: Annotated[
-        str, typer.Option(metavar="URL", envvar="ASIC_RESERVOIR_DB", help="Database that the service uses too.")
-    ],
+    ctx: typer.Context,
+    db: Annotated[str, typer.Option(metavar="URL", help="Database that the service uses too.")],
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of tasks and locks on this machine.")] = Path(
         "asic-reservoir-data"
     ),
@@ -42,6 +43,8 @@ def worker(
     metrics_host: Annotated[
         str, typer.Option(help="Address for --metrics-port; on another than loopback everybody there may read.")
     ] = "127.0.0.1",
+    settings: Settings = None,
+    show_settings: ShowSettings = False,
 ) -> None:
     """Take tasks for boards of this machine until told to stop; then give them back.
 
@@ -63,10 +66,13 @@ def worker(
     from api.worker.presence import Presence
     from asic_reservoir.store.facts import Writer, open_engine, upgrade
 
+    settings_of_bus = None if bus is None else BusSettings(bus, site or default_site())
+    if show_settings:
+        typer.echo(settings_table(ctx, settings, {"board": ["all"], "site": default_site()}))
+        return
     to_stderr()
     names = []
     engine = open_engine(db)
-    settings_of_bus = None if bus is None else BusSettings(bus, site or default_site())
     upgrade(engine)
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,11 +81,11 @@ def worker(
         stack.callback(engine.dispose)
         writer = stack.enter_context(Writer(engine))
         for text in board or []:
-            name, uri = parse_board(text) if "=" in text else (text, "")
+            name, uri = parse_board(text, said_in(ctx, "board", settings)) if "=" in text else (text, "")
             if uri:
                 put_on_shelf(writer, name, uri)
             names.append(name)
-        settings = WorkerSettings(data.resolve(), names, term_s=term, margin_s=term / 10, renew_s=term / 5, cores=cores)
+        how = WorkerSettings(data.resolve(), names, term_s=term, margin_s=term / 10, renew_s=term / 5, cores=cores)
         teller = None if settings_of_bus is None else Bus(settings_of_bus, engine)
         metrics: WorkerMetrics | None = None
 
@@ -90,21 +96,21 @@ def worker(
                 metrics.board(name, what, content)
 
         changed = (lambda task_id: None) if teller is None else teller.changed
-        team = Worker(engine, writer, settings, changed, said)
+        team = Worker(engine, writer, how, changed, said)
         address = None
         if metrics_port is not None:
-            metrics = WorkerMetrics(team.boards, settings.folder, teller)
+            metrics = WorkerMetrics(team.boards, how.folder, teller)
             address = f"{reachable(metrics_host)}:{metrics.serve(metrics_host, metrics_port)}"
         if teller is not None:
             teller.start()
             stack.callback(teller.stop)
-        presence = Presence(writer, settings.name, address)
+        presence = Presence(writer, how.name, address)
         presence.start()
         stack.callback(presence.stop)
         team.start()
         stack.callback(team.stop)
         log = structlog.get_logger("worker")
-        log.info("started", name=settings.name, boards=names or "all", metrics=address)
+        log.info("started", name=how.name, boards=names or "all", metrics=address, settings=settings and str(settings))
         done.wait()
 
 

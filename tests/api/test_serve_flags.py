@@ -24,11 +24,29 @@ def asic(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an installation."""
     folder = tmp_path_factory.mktemp("flags")
-    boards = ("--board", "s9=twin://bm1366?seed=1", "--board", "shares=replay://s9-shares")
+    settings = folder / "mine.toml"
+    settings.write_text(
+        f'''
+        data = "{folder}/data"
+        [serve]
+        board = ["s9=twin://bm1366?seed=1", "shares=replay://s9-shares", "paced=twin://bm1366?seed=2&pace=1"]
+        body_mib = 2
+        requests_per_minute = 1
+        tasks_waiting = 1
+        '''
+    )
+    return settings
+
+
+@pytest.fixture(scope="module")
+def server(settings: Path) -> Iterator[str]:
     program = Program(
-        folder / "log", ("serve", "--port", "0", "--data", str(folder / "data"), "--upload-mib", "1", *boards)
+        settings.with_name("log"),
+        ("serve", "--port", "0", "--upload-mib", "1"),
+        {"ASIC_RESERVOIR_SETTINGS": str(settings), "ASIC_RESERVOIR_REQUESTS_PER_MINUTE": "5"},
     )
     program.start()
     try:
@@ -42,6 +60,30 @@ def test_an_upload_is_as_large_as_the_flag_says(server: str) -> None:
         answer = httpx2.post(f"{server}/api/v1/recordings", content=b"x" * size, headers=RECORDING, timeout=120)
         assert answer.status_code == status, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_another_body_is_as_large_as_the_file_says(server: str) -> None:
+    for size, status in ((2 << 20, 422), ((2 << 20) + 1, 413)):
+        body = json.dumps({"kind": "x" * (size - len(json.dumps({"kind": ""})))})
+        answer = httpx2.post(
+            f"{server}/api/v1/tasks", content=body, headers={"Content-Type": "application/json"}, timeout=120
+        )
+        assert answer.status_code == status, answer.text[:500]
+
+
+def test_a_key_has_the_limits_of_variable_and_file(server: str, settings: Path) -> None:
+    """Five requests at once, since the variable beats the file; one task that waits beside the one that runs."""
+    made = [asic("keys", "create", name, "--settings", str(settings)).stdout.strip() for name in ("reader", "runner")]
+    reader, runner = ({"Authorization": f"Bearer {secret}"} for secret in made)
+    read = [httpx2.get(f"{server}/api/v1/boards", headers=reader, timeout=60).status_code for _ in range(20)]
+    assert read[:5] == [200] * 5
+    assert 429 in read
+    body = {"kind": "observe", "board": "paced", "params": {"n_steps": 100_000}}
+    sent = [httpx2.post(f"{server}/api/v1/tasks", json=body, headers=runner, timeout=60) for _ in range(4)]
+    refused = [answer for answer in sent if answer.status_code != 202]
+    assert 2 <= len(refused) <= 3, [answer.text for answer in sent]
+    assert {answer.status_code for answer in refused} == {429}
+    assert "1 tasks of this key wait already" in refused[0].text
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "1.5", "many", "1048577"])
