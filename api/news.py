@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
 
+from api.database import Database
 from api.queue.notices import Listener
 from api.queue.states import FINAL
 from asic_reservoir.errors import AsicReservoirError
 from asic_reservoir.store.facts import task_events, tasks
-
-if TYPE_CHECKING:
-    from api.service import Service
 
 POLL_S = 0.25
 """How soon news of workers in other processes arrive, where the database sends no notices."""
@@ -40,14 +38,19 @@ class Channel:
 
 
 class News:
-    """Channels by task."""
+    """Channels by task.
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    Args:
+        database: where the events are.
+        tell: who else wants to know of a task that has news, from any thread; must return at once.
+    """
+
+    def __init__(self, database: Database, tell: Callable[[str], None] | None = None) -> None:
+        self._database, self._tell = database, tell
         self._channels: dict[str, Channel] = {}
         self._watched: dict[str, set[asyncio.Event]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener = Listener(service.engine, self._heard, lambda: None)
+        self._listener = Listener(database.engine, self._heard, lambda: None)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -63,11 +66,11 @@ class News:
 
     def changed(self, task_id: str) -> None:
         """From any thread: this task has news."""
-        if self._service.bus is not None:
-            self._service.bus.changed(task_id)
-        if self._loop is None or self._loop.is_closed():
+        if self._tell is not None:
+            self._tell(task_id)
+        if self._loop is None:
             return
-        with contextlib.suppress(RuntimeError):  # it was closed a moment ago
+        with contextlib.suppress(RuntimeError):  # it is closed
             if task_id in self._channels:
                 self._loop.call_soon_threadsafe(self._refresh_soon, task_id)
             if task_id in self._watched:
@@ -125,7 +128,7 @@ class News:
         for first in range(0, len(task_ids), 500):
             part = task_ids[first : first + 500]
             wanted = sa.select(tasks.c.id, tasks.c.state, tasks.c.last_event).where(tasks.c.id.in_(part))
-            heads = await self._service.read(partial(_all, statement=wanted))
+            heads = await self._database.read(partial(_all, statement=wanted))
             for head in heads:
                 channel = self._channels.get(head.id)
                 if channel is None:
@@ -138,7 +141,7 @@ class News:
                     _wake(channel)
 
     async def _fetch(self, task_id: str, channel: Channel) -> None:
-        rows = await self._service.read(
+        rows = await self._database.read(
             lambda c: c.execute(
                 sa.select(task_events)
                 .where(task_events.c.task_id == task_id, task_events.c.sequence > len(channel.messages))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
+from api.database import Database
 from api.queue.states import TaskState
+from api.shelf_documents import shelf_documents
 from asic_reservoir.store.facts import now_ns, tasks
-
-if TYPE_CHECKING:
-    from api.service import Service
 
 FRESH_S = 0.25
 RECENT = 20
@@ -38,8 +37,8 @@ class Queue:
 class Views:
     """Kept by the service."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._shelf: tuple[float, list[dict[str, Any]]] = (-1e9, [])
         self._changes = 0
         self._queues: dict[str, Queue] = {}
@@ -51,11 +50,9 @@ class Views:
 
     async def shelf(self) -> list[dict[str, Any]]:
         """Documents of all boards; not to be changed."""
-        from api.routes.boards import shelf_documents
-
         if time.monotonic() - self._shelf[0] > FRESH_S:
             asked, changes = time.monotonic(), self._changes
-            found = await self._service.read(shelf_documents)
+            found = await self._database.read(shelf_documents)
             if changes == self._changes:  # what was read before a change must not be kept after it
                 self._shelf = (asked, found)
             return found
@@ -65,7 +62,7 @@ class Views:
         """The queue of a board."""
         known = self._queues.get(board_id)
         if known is None or time.monotonic() - known.seen > FRESH_S:
-            known = await self._service.read(lambda connection: read_queue(connection, board_id))
+            known = await self._database.read(lambda connection: read_queue(connection, board_id))
             self._queues[board_id] = known
         return known
 
