@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from asic_reservoir.kept import KeptCalibration
-from asic_reservoir.kinds import TaskContext, TaskKind, TaskOutcome
+from asic_reservoir.kinds import UUID, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.registry import open_board
 
 Section = Literal["mask", "rate", "voltage", "frequency", "thermal", "timestamps", "edges"]
@@ -32,6 +33,12 @@ class InspectionSettings(BaseModel):
 
     seconds: float = Field(
         default=60.0, ge=1.0, le=86_400.0, description="Board time; a recorded run is played to its end."
+    )
+    recording: str | None = Field(
+        default=None,
+        pattern=UUID,
+        description="Look at this recording (GET /recordings) instead; the board is not asked, but says on which "
+        "machine: a recording lies where it was made, or where it was uploaded to.",
     )
 
 
@@ -78,7 +85,8 @@ def inspect(settings: InspectionSettings, context: TaskContext) -> TaskOutcome:
         context.stop_if_cancelled()
         context.progress(round(part * settings.seconds), round(settings.seconds), "watching")
 
-    with open_board(context.board) as board:
+    recorded = context.given.get("recording")
+    with open_board(context.board if recorded is None else f"replay://{quote(str(recorded))}") as board:
         stream = watch(board, settings.seconds, progress)
     found = inspect_stream(stream)
     write_atomic(context.folder / PAGE, render_inspection(found).encode())
@@ -102,9 +110,10 @@ def kinds() -> list[TaskKind[Any]]:
         TaskKind(
             name="inspect",
             title="Look at the nonces of a board",
-            description="Rate and hashrate with intervals, gaps between arrivals, chips and cores.",
+            description="Rate and hashrate with intervals, gaps between arrivals, chips and cores; of a recording too.",
             params=InspectionSettings,
             run=inspect,
             example={"seconds": 10.0},
+            given={"recording": "recording"},
         ),
     ]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from asic_reservoir.claim_verdicts import of_experiment
 from asic_reservoir.drive import Interrupted
 from asic_reservoir.kept import Kept, KeptModel
-from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
+from asic_reservoir.kinds import UUID, Cancelled, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.report.files import write_atomic, write_report
 from asic_reservoir.report.model import ReportData
 from asic_reservoir.run_settings import RunSettings
@@ -35,7 +35,6 @@ MODEL_NAME: Any = (
 MODEL_FILE = "model.npz"
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Column = Annotated[list[Number], Field(min_length=FEWEST, max_length=MOST)] | None
-UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def _one_series(settings: Any) -> Any:

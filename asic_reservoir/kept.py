@@ -56,7 +56,15 @@ class KeptClaim(_Kept):
             raise ValueError(str(error)) from None
 
 
-Kept: TypeAlias = KeptModel | KeptCalibration | KeptClaim
+class KeptRecording(_Kept):
+    """A run that the task recorded, whole: what it was asked for. Its events lie in the store of who ran the task."""
+
+    fact: Literal["recording"] = "recording"
+    run: str
+    """Identifier of the run."""
+
+
+Kept: TypeAlias = KeptModel | KeptCalibration | KeptClaim | KeptRecording
 _KEPT: TypeAdapter[Kept] = TypeAdapter(Annotated[Kept, Field(discriminator="fact")])
 
 

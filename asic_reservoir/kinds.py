@@ -13,16 +13,21 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from asic_reservoir.board import Origin
+from asic_reservoir.board import Board, Origin
 from asic_reservoir.errors import NotFoundError, UsageError
 from asic_reservoir.kept import Kept
 from asic_reservoir.metering import Usage
 
+if TYPE_CHECKING:  # brings Arrow along, which a list of kinds does not need
+    from asic_reservoir.store.recorder import Recorder
+
 GROUP = "asic_reservoir.task_kinds"
+UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+"""Pattern of a setting that names something that the service keeps."""
 
 Params = TypeVar("Params", bound=BaseModel)
 
@@ -45,6 +50,22 @@ class Stream(Protocol):
 
     def give(self, sequence: int, output: Mapping[str, Any]) -> None:
         """The output that belongs to an input, as plain JSON."""
+        ...
+
+
+class Recordings(Protocol):
+    """Where a task records a board: a store of runs, as :class:`asic_reservoir.store.library.Library` is one.
+
+    A run outlives the task that recorded it, whatever becomes of the task.
+    """
+
+    @property
+    def root(self) -> Path:
+        """Folder of the store."""
+        ...
+
+    def record(self, board: Board, provenance: dict[str, Any] | None = None) -> Recorder:
+        """A recorder of ``board`` into a new run, which is known before the first step."""
         ...
 
 
@@ -71,6 +92,8 @@ class TaskContext:
     live: Callable[[Mapping[str, Any]], None] = lambda document: None
     """Told now and then what a board of another process said last, as
     :func:`asic_reservoir.live_values.live_document` gives it."""
+    recordings: Recordings | None = None
+    """Where it may record; None where nothing is kept beyond its folder."""
 
     def stop_if_cancelled(self) -> None:
         """Raises Cancelled if it should stop."""
@@ -108,8 +131,8 @@ class TaskKind(Generic[Params]):
     restartable: bool = True
     """Whether it may be begun again after a real board was driven by an attempt that died."""
     given: Mapping[str, str] = field(default_factory=dict)
-    """Settings that are identifiers of something that the service keeps, ``"model"`` or ``"series"``: what they name
-    is there as a file when the task runs."""
+    """Settings that are identifiers of something that the service keeps, ``"model"``, ``"series"`` or ``"recording"``:
+    what they name is there as a file (a recording: as the folder of its run) when the task runs."""
     streaming: bool = False
     """Whether its inputs come while it runs."""
 

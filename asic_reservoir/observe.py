@@ -65,7 +65,7 @@ def _outcome(board: Board, seen: list[Observation], raster: bool) -> TaskOutcome
     total = float(valid.sum() + invalid.sum())
     per_step = (valid + invalid).sum(axis=1).astype(np.float64)
     error_rate = float(invalid.sum()) / total if total else 0.0
-    expected = _expected_hz(info, seen[-1].applied)
+    expected = expected_hz(info, seen[-1].applied)
     data: dict[str, Any] = {
         "board": info.uri,
         "n_steps": len(seen),
@@ -95,7 +95,7 @@ def _outcome(board: Board, seen: list[Observation], raster: bool) -> TaskOutcome
     )
 
 
-def _expected_hz(info: BoardInfo, applied: OperatingPoint) -> float | None:
+def expected_hz(info: BoardInfo, applied: OperatingPoint) -> float | None:
     """Nonces a second that the clocks would give without errors and dead time."""
     if applied.frequency_mhz is None:
         return None

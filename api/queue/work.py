@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from api.queue.facts import keep
+from api.queue.facts import Left, keep
 from api.queue.leases import Lease, hold
 from api.queue.notices import notify
 from api.queue.states import ACTIVE, FINAL, TaskState
 from asic_reservoir.errors import NotFoundError
-from asic_reservoir.kept import Kept
+from asic_reservoir.kept import Kept, KeptRecording
 from asic_reservoir.store.facts import (
     attempts,
     new_id,
@@ -26,6 +26,7 @@ from asic_reservoir.store.facts import (
     task_files,
     tasks,
 )
+from asic_reservoir.store.registration import Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Finished:
     """Time that the worker spent."""
     facts: Sequence[Kept] = ()
     """What is kept beside the result, for others to look up."""
+    recorded: Mapping[str, Registration] = field(default_factory=dict)
+    """Runs that the attempt recorded, by identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,8 @@ def finish(connection: sa.Connection, lease: Lease, claimed: Claim, end: Finishe
                 "task_id": claimed.task_id,
                 "origin": end.origin,
                 "report": dict(end.report),
-                "kept": True,
+                # a recording is not held by the result that names it: retention of events is the operator's
+                "kept": not any(isinstance(fact, KeptRecording) for fact in end.facts),
                 "created_utc_ns": now_ns(),
             },
         )
@@ -255,8 +259,9 @@ def finish(connection: sa.Connection, lease: Lease, claimed: Claim, end: Finishe
                 },
             )
         contents = {file.name: file.content for file in end.files}
+        left = Left(lease.board_id, result_id, end.origin, contents, end.recorded)
         for fact in end.facts:
-            keep(connection, fact, board_id=lease.board_id, result_id=result_id, origin=end.origin, files=contents)
+            keep(connection, fact, left)
     _end_attempt(connection, claimed.task_id, claimed.attempt, ended.value if not reason else f"{ended}: {reason}")
     summary = {"summary": end.report.get("summary", {})} if ended is TaskState.SUCCEEDED else {}
     _end(connection, claimed.task_id, ended, reason, summary)

@@ -20,16 +20,30 @@ from api.routes.common import Cursor, Limit, json_response, newest_page, service
 from api.security import Reader, Runner
 from api.service import Service
 from api.shelf import put_on_shelf
-from asic_reservoir.errors import BusyError
-from asic_reservoir.store.facts import boards, new_id, runs, shelf
+from asic_reservoir.errors import BusyError, DataError
+from asic_reservoir.store.errors import StoreWriteError
+from asic_reservoir.store.events.kinds import Kind
+from asic_reservoir.store.facts import boards, new_id, results, runs, segments, shelf
 
 router = APIRouter(prefix="/recordings", tags=["recordings"])
 
 RecordingId = Annotated[str, Path(pattern=schemas.UUID_PATTERN, description="Identifier of the recording.")]
 SUFFIXES = {"application/zip": ".zip", "text/csv": ".csv"}
 _player = boards.alias("player")
+_there = sa.and_(segments.c.run_id == runs.c.id, segments.c.file.is_not(None))
+_nonces = sa.select(sa.func.sum(segments.c.end_row - segments.c.first_row)).where(
+    _there, segments.c.kind == Kind.NONCES.word
+)
+_bytes = sa.select(sa.func.sum(segments.c.bytes)).where(_there)
 _SELECT = (
-    sa.select(runs, boards.c.uri, shelf.c.name.label("shelf"))
+    sa.select(
+        runs,
+        boards.c.uri,
+        shelf.c.name.label("shelf"),
+        _nonces.scalar_subquery().label("nonces"),
+        _bytes.scalar_subquery().label("bytes"),
+        sa.exists(sa.select(results.c.id).where(results.c.run_id == runs.c.id)).label("whole"),
+    )
     .join(boards, boards.c.id == runs.c.board_id)
     .outerjoin(_player, _player.c.uri == sa.literal("replay://") + runs.c.folder)
     .outerjoin(shelf, shelf.c.board_id == _player.c.id)
@@ -47,14 +61,32 @@ def recording_document(row: Any) -> dict[str, Any]:
         "created": schemas.time_of(row.created_utc_ns),
         "begin_ns": row.begin_ns,
         "end_ns": row.end_ns,
+        "nonces": int(row.nonces or 0),
+        "bytes": int(row.bytes or 0),
+        "task": row.task_id,
+        "partial": row.task_id is not None and not row.whole,
         "shelf": row.shelf,
     }
 
 
 @router.get("", response_model=schemas.RecordingPage)
-async def list_recordings(request: Request, key: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_recordings(
+    request: Request,
+    key: Reader,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    task: Annotated[
+        str | None, Query(pattern=schemas.UUID_PATTERN, description="Only what this task recorded.")
+    ] = None,
+) -> Response:
     """Recorded runs, newest first."""
-    return await newest_page(request, _SELECT, runs.c.id, recording_document, limit, cursor)
+    chosen = _SELECT if task is None else _SELECT.where(runs.c.task_id == task)
+    return await newest_page(request, chosen, runs.c.id, recording_document, limit, cursor)
+
+
+def newest_recordings(connection: sa.Connection, most: int) -> list[dict[str, Any]]:
+    """The newest, at most so many."""
+    return [recording_document(row) for row in connection.execute(_SELECT.order_by(runs.c.id.desc()).limit(most))]
 
 
 @router.get("/{recording_id}", response_model=schemas.Recording, responses={404: {}})
@@ -132,6 +164,7 @@ async def upload_recording(
         200: {"content": {"application/zip": {}}, "description": "Parquet and a manifest, as `store export` writes."},
         404: {},
         409: {},
+        410: {},
     },
 )
 async def get_file(recording_id: RecordingId, request: Request, key: Reader) -> Response:
@@ -141,13 +174,21 @@ async def get_file(recording_id: RecordingId, request: Request, key: Reader) -> 
     service = service_of(request)
     row = await _find(service, recording_id)
     folder = FilePath(row.folder)
+    if row.state == "deleted":
+        raise ProblemError("gone", f"recording {recording_id}: its events were deleted")
     if not folder.is_dir():
-        raise ProblemError("not-ready", f"recording {recording_id}: lies on {row.host}, not on {socket.gethostname()}")
+        where = f"lies on {row.host} in {folder}, not on {socket.gethostname()}"
+        raise ProblemError("not-ready", f"recording {recording_id}: {where}; 'store export' there makes the file")
     outgoing = service.settings.data / "outgoing"
     outgoing.mkdir(parents=True, exist_ok=True)
     sweep(outgoing)
     target = outgoing / f"{new_id()}.zip"
-    await run_in_threadpool(export_run, folder, target)
+    try:
+        await run_in_threadpool(export_run, folder, target)
+    except StoreWriteError as error:
+        raise ProblemError("unavailable", str(error), headers={"Retry-After": "60"}) from None
+    except DataError as error:
+        raise ProblemError("not-ready", f"recording {recording_id}: {error}") from None
     return FileResponse(
         target,
         media_type="application/zip",

@@ -98,11 +98,18 @@ class Recording(BaseModel):
     id: str
     board: str = Field(description="URI of the board that was recorded.")
     origin: Origin
-    state: str
+    state: str = Field(description="`recording`, `finished`, `imported`, or `deleted`: its events are gone.")
     host: str = Field(description="Machine that has its events.")
     created: str
-    begin_ns: int | None
-    end_ns: int | None
+    begin_ns: int | None = Field(description="Time of the first nonce that is sealed, on the board's time line.")
+    end_ns: int | None = Field(description="Time of the last.")
+    nonces: int = Field(description="That are sealed; while it is recorded, more are in the log.")
+    bytes: int = Field(description="Of sealed segments.")
+    task: str | None = Field(description="That recorded it; null: it was brought.")
+    partial: bool = Field(
+        description="Not all that its task asked for: it is still recorded, or was cut short (cancelled, failed, its "
+        "worker died). No result names it; every nonce in it is whole."
+    )
     shelf: str | None = Field(description="Name of the board on the shelf that plays it, for tasks.")
 
 

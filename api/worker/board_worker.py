@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,6 +22,7 @@ from api.worker.device_lock import DeviceLock
 from api.worker.ending import ending
 from api.worker.given import GoneError, fetch_given
 from api.worker.process import RunnerProcess
+from api.worker.recorded import BoardRecordings
 from api.worker.settings import Said, WorkerSettings
 from api.worker.streaming import Feeder
 from api.worker.wire import Message
@@ -62,6 +64,7 @@ class BoardWorker:
         self._changed, self._pause_s = changed, pause_s
         self._said = said
         self._lock = DeviceLock(settings.folder / "locks", board_id)
+        self._recordings = BoardRecordings(engine, writer, settings.folder / "recordings", domain, board_id, name)
         self._watch = LeaseWatch(boot_clock, settings.term_s, settings.margin_s)
         self._clock = AlarmClock()
         self._stopping = threading.Event()
@@ -114,6 +117,7 @@ class BoardWorker:
             return True
         if not self._lock.acquire():
             return False
+        self._recordings.settle()  # also where another host has the lease: what was recorded here lies here
         holder, watch = self._settings.name, self._watch
         lease = self._writer.run(lambda c: take(c, self._board_id, holder, self._domain, watch, holder_is_dead=True))
         if lease is None:
@@ -131,6 +135,7 @@ class BoardWorker:
         """Claim and work while the lease holds."""
         while not self._stopping.is_set():
             self._keep()
+            self._recordings.settle(self._keep)
             claimed = self._write(work.claim) if self._something_waits() else None
             if claimed is None:
                 self._clock.sleep(min(self._pause_s(), max(0.0, self._renew_at - boot_clock())))
@@ -204,6 +209,7 @@ class BoardWorker:
                     "folder": str(folder),
                     "token": lease.token,
                     "cores": self._settings.cores,
+                    "recordings": self._recordings.job(claimed.task_id, claimed.attempt, lease.token),
                     "valid_until": lease.valid_until,
                 }
             }
@@ -214,15 +220,7 @@ class BoardWorker:
         except BaseException:
             self._stop_runner()
             raise
-        return work.Finished(
-            end.state,
-            end.reason,
-            end.origin,
-            end.report,
-            end.files,
-            served_ns=time.monotonic_ns() - began,
-            facts=end.facts,
-        )
+        return replace(end, served_ns=time.monotonic_ns() - began)
 
     def _scalar(self, statement: sa.Select[Any]) -> Any:
         with self._engine.connect() as connection:
@@ -247,7 +245,7 @@ class BoardWorker:
             if feeder is not None:
                 self._stream(feeder, claimed.task_id, messages)
             for message in messages:
-                if (end := self._hear(message, claimed, folder)) is not None:
+                if (end := self._hear(message, runner, claimed, folder)) is not None:
                     return end
             self._keep()
             now = time.monotonic()
@@ -300,7 +298,7 @@ class BoardWorker:
             self._changed(task_id)
         feeder.feed()
 
-    def _hear(self, message: Message, claimed: work.Claim, folder: Path) -> work.Finished | None:
+    def _hear(self, message: Message, runner: RunnerProcess, claimed: work.Claim, folder: Path) -> work.Finished | None:
         if "progress" in message:
             self._quietly(work.say, claimed.task_id, "progress", message["progress"])
             self._changed(claimed.task_id)
@@ -309,8 +307,11 @@ class BoardWorker:
             self._say("live", {"live": message["live"]})
         elif "energised" in message:
             self._write(work.energise, claimed)
+        elif "recording" in message:
+            self._write(self._recordings.begin, claimed.task_id, message["recording"])
+            runner.send({"recording_known": message["recording"]})
         else:
-            return ending(message, folder)
+            return ending(message, folder, self._recordings.described)
         return None
 
     def _write(self, unit: Callable[Concatenate[sa.Connection, Lease, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from api.worker.fence import Fence, FencedBoard, FencedRecording, FencedResumableBoard, Player
 from api.worker.process import GRACE_S
+from api.worker.recorded import RunnerRecordings
 from api.worker.streaming import RunnerStream
 from api.worker.wire import Message, Wire
 from asic_reservoir.board import Board, BoardInfo, Observation, Origin, Resumable
@@ -55,6 +56,7 @@ class Runner:
         self._fence: Fence | None = None
         self._job: Message | None = None
         self._stream: RunnerStream | None = None
+        self._recordings: RunnerRecordings | None = None
         self._news = threading.Condition()
         self._leaving = False
 
@@ -81,12 +83,16 @@ class Runner:
             fence.cancelled = True
         elif ("inputs" in message or "inputs_end" in message) and self._stream is not None:
             self._stream.hear(message)
+        elif "recording_known" in message and self._recordings is not None:
+            self._recordings.hear(message["recording_known"])
         elif "run" in message:
             with self._news:
                 self._job = message["run"]
                 job = self._job
                 self._stream = RunnerStream(self._wire.send) if job["streaming"] else None
                 self._fence = Fence(job["board"], job["token"], job["valid_until"])
+                store = job["recordings"]
+                self._recordings = RunnerRecordings(Path(store["root"]), store["about"], self._wire.send, self._fence)
                 self._news.notify()
 
     def _leave(self) -> None:
@@ -154,7 +160,7 @@ class Runner:
             given = {name: Path(path) for name, path in job["given"].items()}
             context = TaskContext(
                 job["uri"], Path(job["folder"]), progress, lambda: fence.cancelled, given, self._stream,
-                job["cores"], meter.include, live,
+                job["cores"], meter.include, live, self._recordings,
             )  # fmt: skip
             with boards_through(around):
                 outcome = kind.run(params, context)

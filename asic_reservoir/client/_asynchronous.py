@@ -115,10 +115,14 @@ class AsyncClient:
         """The published claims, with what was found of each."""
         return list(document(await self._send(_catalogue.claims()))["items"])
 
-    async def recordings(self) -> AsyncIterator[dict[str, Any]]:
-        """Recorded runs, newest first."""
-        async for raw in self._pages("recordings"):
+    async def recordings(self, task: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Recorded runs, newest first; of one task where it is given."""
+        async for raw in self._pages("recordings", task=task):
             yield raw
+
+    async def recording(self, recording_id: str) -> dict[str, Any]:
+        """One recorded run. Raises NotFoundError."""
+        return document(await self._send(_catalogue.recording(recording_id)))
 
     async def upload_recording(self, path: Path | str, board: str | None = None) -> dict[str, Any]:
         """Take a file of `store export`, or a CSV of shares, to the service.

@@ -38,6 +38,10 @@ def claims() -> Call:
     return Call("GET", "/api/v1/claims")
 
 
+def recording(recording_id: str) -> Call:
+    return Call("GET", f"/api/v1/recordings/{recording_id}")
+
+
 def open_session(board: str, seconds: float, purpose: str) -> Call:
     return Call("POST", "/api/v1/sessions", {"board": board, "seconds": seconds, "purpose": purpose})
 

@@ -152,9 +152,13 @@ class Client:
         """The published claims, with what was found of each."""
         return list(document(self._send(_catalogue.claims()))["items"])
 
-    def recordings(self) -> Iterator[dict[str, Any]]:
-        """Recorded runs, newest first."""
-        yield from self._pages("recordings")
+    def recordings(self, task: str | None = None) -> Iterator[dict[str, Any]]:
+        """Recorded runs, newest first; of one task where it is given."""
+        yield from self._pages("recordings", task=task)
+
+    def recording(self, recording_id: str) -> dict[str, Any]:
+        """One recorded run. Raises NotFoundError."""
+        return document(self._send(_catalogue.recording(recording_id)))
 
     def upload_recording(self, path: Path | str, board: str | None = None) -> dict[str, Any]:
         """Take a file of `store export`, or a CSV of shares, to the service.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asic_reservoir.errors import UsageError
 from asic_reservoir.remote import Server
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def inspect(
         float,
         typer.Option(help="How long to watch a board that does not end by itself, in its own time.", min=1, max=86_400),
     ] = DEFAULT_SECONDS,
+    recording: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="With --server: this recording of it; URI is a board of the machine it is on."),
+    ] = None,
     server: Server = None,
 ) -> None:
     """Check and describe the nonces of a recording, a run or a board.
@@ -62,8 +67,11 @@ def inspect(
 
         only_here(server, html=(html, None))
         place = Path("-") if json_output else None
-        run_remote(server, "inspect", board_name(uri, uri, ""), {"seconds": seconds}, json_file=place)
+        params = {"seconds": seconds, "recording": recording}
+        run_remote(server, "inspect", board_name(uri, uri, ""), params, json_file=place)
         return
+    if recording is not None:
+        raise UsageError(f"--recording: {recording}, must come with --server; here URI is replay:///path/to/run")
     with open_board(uri) as board, Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("watching", total=1.0)
         stream = watch(board, seconds, lambda part: progress.update(task, completed=part))

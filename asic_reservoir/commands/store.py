@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,13 +11,17 @@ from asic_reservoir.errors import DataError, NotFoundError, UsageError
 from asic_reservoir.remote import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asic_reservoir.board import Board
     from asic_reservoir.store.events.folder import RunFolder
     from asic_reservoir.store.library import Library
+    from asic_reservoir.store.recorder import Recorder
 
 store = typer.Typer(
     name="store",
     no_args_is_help=True,
-    help="Recorded runs: list, verify, compact, prune, export, import, recover.",
+    help="Recorded runs: record, list, verify, compact, prune, export, import, recover.",
     pretty_exceptions_enable=False,
 )
 
@@ -55,7 +59,9 @@ def list_runs(root: Root = DEFAULT_ROOT, db: Database = None, as_json: Json = Fa
             _print_json(runs)
         for one in runs if not as_json else ():
             shelf = f"  plays as {one['shelf']}" if one["shelf"] else ""
-            typer.echo(f"{one['id']}  {one['created']}  {one['origin']:9}  {one['state']:9}  {one['board']}{shelf}")
+            part = "  partial" if one["partial"] else ""
+            state = f"{one['origin']:9}  {one['state']:9}  {one['nonces']:>12,}"
+            typer.echo(f"{one['id']}  {one['created']}  {state}  {one['board']}{part}{shelf}")
         return
     with _library(root, db) as library:
         found = library.summaries()
@@ -96,38 +102,81 @@ def list_runs(root: Root = DEFAULT_ROOT, db: Database = None, as_json: Json = Fa
 
 @store.command("record")
 def record_board(
-    uri: Annotated[str, typer.Argument(metavar="URI", help="The board, for instance twin://s9?seed=1.")],
+    uri: Annotated[
+        str,
+        typer.Argument(metavar="URI", help="The board, as twin://s9?seed=1; with --server a name of its shelf."),
+    ],
     seconds: Annotated[
-        float, typer.Option(help="How long, in the board's own time.", min=0.001, max=31_536_000)
-    ] = 60.0,
-    step_seconds: Annotated[float, typer.Option(help="Length of a step.", min=0.001, max=3600)] = 1.0,
+        float | None, typer.Option(help="How long at a point, in the board's own time.  [default: 60]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="So many steps at a point, instead of --seconds.")] = None,
+    step_seconds: Annotated[float, typer.Option(help="Length of a step.")] = 1.0,
     frequency_mhz: Annotated[float | None, typer.Option(help="Clock; as the board has it if left out.")] = None,
     voltage_mv: Annotated[float | None, typer.Option(help="Supply; as the board has it if left out.")] = None,
     difficulty: Annotated[int | None, typer.Option(help="Share filter; as the board has it if left out.")] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JSON", help="One of several points, as '{\"frequency_mhz\":600}'; may be given often."),
+    ] = None,
+    max_mb: Annotated[float, typer.Option(help="Fail before more MB than this are written.")] = 1000.0,
     root: Root = DEFAULT_ROOT,
     db: Database = None,
+    server: Server = None,
 ) -> None:
     """Record every nonce and sample of a board as a new run. Interrupted, it keeps what there is."""
-    from asic_reservoir.board import Detail, OperatingPoint, Step
-    from asic_reservoir.provenance import collect
-    from asic_reservoir.registry import open_board
+    import json
+    from contextlib import ExitStack
 
-    settings = {"seconds": seconds, "step_seconds": step_seconds}
-    settings |= {"frequency_mhz": frequency_mhz, "voltage_mv": voltage_mv, "difficulty": difficulty}  # type: ignore[dict-item]
-    step_ns = round(min(step_seconds, seconds) * 1e9)
-    step = Step(OperatingPoint(frequency_mhz, voltage_mv, difficulty), step_ns, detail=Detail.NONCES)
-    with open_board(uri) as board, _library(root, db, create=True) as library:
-        nonces = spent_ns = 0
-        recorder = library.record(board, collect(settings=settings).model_dump(mode="json"))
+    from asic_reservoir.kinds import TaskContext, task_kind
+
+    kind = task_kind("record")
+    points = []
+    for text in point or ():
         try:
-            with recorder:
-                while spent_ns < round(seconds * 1e9):
-                    observation = recorder.step(step)
-                    spent_ns += observation.end_ns - observation.begin_ns
-                    nonces += len(observation.nonces)
+            points.append(json.loads(text))
+        except ValueError as error:
+            raise UsageError(f"--point {text[:60]!r}: {error}, must be a JSON object") from None
+    params = {"seconds": seconds, "n_steps": steps, "step_seconds": step_seconds, "points": points, "max_mb": max_mb}
+    params |= {"frequency_mhz": frequency_mhz, "voltage_mv": voltage_mv, "difficulty": difficulty}
+    settings = kind.parse(params)
+    if server is not None:
+        from asic_reservoir.remote import board_name, only_here, run_remote
+
+        only_here(server, store=(root, DEFAULT_ROOT), db=(db, None))
+        run_remote(server, "record", board_name(uri, uri, ""), params)
+        return
+    with ExitStack() as stack:
+        # made when there is a board to record: nonsense leaves no folder behind
+        kept = _Kept(lambda: stack.enter_context(_library(root, db, create=True)))
+        try:
+            kind.run(settings, TaskContext(uri, root, recordings=kept))
         finally:
-            origin = recorder.record.origin.value
-            typer.echo(f"{recorder.folder.path}: {nonces:,} nonces in {spent_ns / 1e9:g} s ({origin})")
+            if (recorder := kept.recorder) is not None:
+                origin, path = recorder.record.origin.value, recorder.folder.path
+                seconds_kept = recorder.observed_ns / 1e9
+                typer.echo(f"{path}: {recorder.nonces:,} nonces in {seconds_kept:g} s ({origin})")
+
+
+class _Kept:
+    """A store that knows what was recorded into it last, to say so however that ended."""
+
+    def __init__(self, make: Callable[[], Library]) -> None:
+        self._make = make
+        self._library: Library | None = None
+        self.recorder: Recorder | None = None
+
+    @property
+    def library(self) -> Library:
+        self._library = self._library or self._make()
+        return self._library
+
+    @property
+    def root(self) -> Path:
+        return self.library.root
+
+    def record(self, board: Board, provenance: dict[str, Any] | None = None) -> Recorder:
+        self.recorder = self.library.record(board, provenance)
+        return self.recorder
 
 
 @store.command("verify")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,28 +14,18 @@ import sqlalchemy as sa
 
 from asic_reservoir.board import Board
 from asic_reservoir.errors import BusyError, DataError, NotFoundError, UsageError
-from asic_reservoir.store.documents import board_document
 from asic_reservoir.store.events.catalogue import Catalogue
 from asic_reservoir.store.events.compact import Compaction, compact
 from asic_reservoir.store.events.files import sha256
-from asic_reservoir.store.events.folder import RECORD, RunFolder, RunRecord
+from asic_reservoir.store.events.folder import RECORD, RunFolder
 from asic_reservoir.store.events.kinds import Kind
 from asic_reservoir.store.events.log import LogOptions
 from asic_reservoir.store.events.recover import Recovery, recover
 from asic_reservoir.store.events.retention import Pruning, RetentionPolicy, Window, prune
 from asic_reservoir.store.events.view import FOREVER
-from asic_reservoir.store.facts import (
-    Writer,
-    boards,
-    new_id,
-    now_ns,
-    open_engine,
-    results,
-    runs,
-    segments,
-    upgrade,
-)
-from asic_reservoir.store.recorder import Recorder, record
+from asic_reservoir.store.facts import Writer, open_engine, results, upgrade
+from asic_reservoir.store.recorder import Recorder, new_run, record
+from asic_reservoir.store.registration import describe, register
 from asic_reservoir.store.transfer import import_run, read_record
 
 
@@ -96,8 +85,7 @@ class Library:
         options: LogOptions | None = None,
     ) -> Recorder:
         """A recorder of ``board`` into a new run of this store, whose facts are written."""
-        fresh = RunRecord.new(board.info.origin, board_document(board.info), provenance)
-        folder = RunFolder.create(self.runs_path / fresh.run_id, fresh)
+        folder = new_run(self.runs_path, board, provenance)
         self._register(folder, "recording", task_id, calibration_id)
         return record(board, folder.path, options=options, on_close=self.finish)
 
@@ -213,8 +201,7 @@ class Library:
 
         board = ReplayBoard(f"replay:///{source.name}", load(source))
         provenance = {"imported": source.name, "sha256": sha256(source)}
-        fresh = RunRecord.new(board.info.origin, board_document(board.info), provenance)
-        folder = RunFolder.create(self.runs_path / fresh.run_id, fresh)
+        folder = new_run(self.runs_path, board, provenance)
         with record(board, folder.path) as recorder:
             recorder.step(Step(OperatingPoint(), board.remaining_ns, detail=Detail.NONCES))
         return folder
@@ -222,40 +209,9 @@ class Library:
     def _register(
         self, folder: RunFolder, state: str, task_id: str | None = None, calibration_id: str | None = None
     ) -> None:
-        """Bring board, run and catalogue of the facts to what the folder says; the folder counts."""
-        about = folder.record()
-        if folder.catalogue_path.exists():
-            with Catalogue(folder.catalogue_path, about.run_id) as catalogue:
-                rows = [catalogue.row(segment) for segment in catalogue.segments()]
-        else:
-            rows = []
-        nonces = [row for row in rows if row["kind"] == Kind.NONCES.word]
-        values = {
-            "begin_ns": min((row["begin_ns"] for row in nonces), default=None),
-            "end_ns": max((row["end_ns"] for row in nonces), default=None),
-            "folder": str(folder.path.resolve()),
-            "host": socket.gethostname(),
-        }
-        if rows and all(row["file"] is None for row in rows):
-            state = "deleted"
-
-        def write(connection: sa.Connection) -> None:
-            board_id = _board(connection, about)
-            if connection.execute(sa.select(runs.c.id).where(runs.c.id == about.run_id)).first() is None:
-                row = values | {
-                    "id": about.run_id, "board_id": board_id, "calibration_id": calibration_id, "task_id": task_id,
-                    "origin": about.origin.value, "state": state, "provenance": about.provenance,
-                    "created_utc_ns": about.created_utc_ns,
-                }  # fmt: skip
-                connection.execute(runs.insert(), row)
-            else:
-                kept = sa.case((runs.c.state == "imported", "imported"), else_=state) if state == "finished" else state
-                connection.execute(runs.update().where(runs.c.id == about.run_id).values(state=kept, **values))
-            connection.execute(segments.delete().where(segments.c.run_id == about.run_id))
-            if rows:
-                connection.execute(segments.insert(), rows)
-
-        self.writer.run(write)
+        """Bring the facts to what the folder says."""
+        run = describe(folder)
+        self.writer.run(lambda connection: register(connection, run, state, task_id, calibration_id))
 
 
 def summarize(folder: RunFolder) -> RunSummary:
@@ -273,20 +229,6 @@ def summarize(folder: RunFolder) -> RunSummary:
     board = str(about.board.get("uri", ""))
     state = "open" if folder.logs() else "sealed"
     return RunSummary(about.run_id, folder.path, about.origin.value, board, about.created_utc_ns, rows, size, state)
-
-
-def _board(connection: sa.Connection, about: RunRecord) -> str:
-    """Identifier of the board of a run, which is entered where it is new."""
-    uri = about.board.get("uri", "")
-    found: str | None = connection.execute(sa.select(boards.c.id).where(boards.c.uri == uri)).scalar_one_or_none()
-    if found is not None:
-        return found
-    row = {
-        "id": new_id(), "uri": uri, "family": about.board.get("family", ""), "model": about.board.get("model", ""),
-        "origin": about.origin.value, "info": about.board, "created_utc_ns": now_ns(),
-    }  # fmt: skip
-    connection.execute(boards.insert(), row)
-    return str(row["id"])
 
 
 @contextmanager

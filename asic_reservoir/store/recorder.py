@@ -91,6 +91,7 @@ class Recorder:
         self._on_close = on_close
         self._points: dict[str, tuple[int, OperatingPoint]] = {}
         self._now_ns = 0
+        self._observed_ns = 0
         self._clock_due_s = -math.inf
         self._boot_id = _boot_id()
         self._closed = False
@@ -104,6 +105,21 @@ class Recorder:
     def recovery(self) -> Recovery:
         """What a crash had left in the folder."""
         return self._log.recovery
+
+    @property
+    def nonces(self) -> int:
+        """Nonces that the run has: they are in the log, or sealed."""
+        return self._log.next_row(Kind.NONCES)
+
+    @property
+    def observed_ns(self) -> int:
+        """Board time of the steps that were kept since the recorder was opened."""
+        return self._observed_ns
+
+    @property
+    def written_bytes(self) -> int:
+        """What went into the log since the recorder was opened; sealed, it takes about half of that or less."""
+        return self._log.written_bytes
 
     def step(self, step: Step) -> Observation:
         """One step of the board, kept.
@@ -131,6 +147,7 @@ class Recorder:
         events, points = self._rows(step, observation)
         self._log.append_all(events)
         self._points = points  # now that their rows are there
+        self._observed_ns += observation.end_ns - observation.begin_ns
         return observation
 
     def safety(self, decision: SafetyDecision) -> None:
@@ -225,6 +242,16 @@ class ResumableRecorder(Recorder):
 def record(board: Board, folder: Path | str, **options: Any) -> Recorder:
     """A recorder around ``board``; one that is resumable where the board is."""
     return (ResumableRecorder if isinstance(board, Resumable) else Recorder)(board, folder, **options)
+
+
+def new_run(runs: Path, board: Board, provenance: dict[str, Any] | None = None) -> RunFolder:
+    """A new folder in ``runs``, named by the identifier of the run, for a recording of ``board``.
+
+    Raises:
+        StoreWriteError: disk full.
+    """
+    fresh = RunRecord.new(board.info.origin, board_document(board.info), provenance)
+    return RunFolder.create(runs / fresh.run_id, fresh)
 
 
 def _check_same_board(folder: RunFolder, document: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from asic_reservoir.board import Origin
 from asic_reservoir.errors import BusyError, DataError, NotFoundError
-from asic_reservoir.store.errors import DamageError
+from asic_reservoir.store.errors import DamageError, StoreWriteError
 from asic_reservoir.store.events.files import replacing
 from asic_reservoir.store.events.kinds import SCHEMA_VERSION, Kind
 from asic_reservoir.store.facts.identifiers import new_id, now_ns
@@ -111,7 +111,10 @@ class RunFolder:
             StoreWriteError: disk full.
         """
         folder = cls(Path(path))
-        folder.path.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreWriteError(f"{path}: {error.strerror or error}, nothing was made") from error
         if folder.record_path.exists():
             raise BusyError(f"{path}: has a run already, must be a new folder")
         with replacing(folder.record_path) as temporary:

@@ -106,6 +106,8 @@ class EventLog:
             raise
         self._append_lock = threading.Lock()
         self._descriptor = -1
+        self.written_bytes = 0
+        """Acknowledged since the log was opened, in all its files."""
         self._number = folder.last_log()
         self._opened_s = 0.0
         self._sync_lock = threading.Lock()
@@ -214,6 +216,7 @@ class EventLog:
             if self.options.sync_every_batch:
                 self._sync_now(self._descriptor)
             self._mark = _Mark(self._mark.size + written, self._mark.rows + rows, following)
+            self.written_bytes += written
             self._unsynced = True
         except BaseException as error:
             self._undo()
