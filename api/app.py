@@ -25,6 +25,7 @@ from api.routes import (
     sessions,
     sites,
     streams,
+    submission,
     task_outcome,
     tasks,
 )
@@ -66,11 +67,12 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         docs_url=None,  # the usual pages load scripts from other hosts
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asks for a provider at every request
     )
     app.state.service, app.state.gate, app.state.metrics = service, Gate(service), metrics
     app.state.streams, app.state.intake = {}, Intake(settings.data / "incoming")
     kept = (models, claims, recordings, series, catalogue)
-    for part in (tasks, task_outcome, streams, boards, sessions, *kept, sites, admin):
+    for part in (submission, tasks, task_outcome, streams, boards, sessions, *kept, sites, admin):
         _take(app, part.router, "/api/v1")
     _take(app, health.router, "")
     page.install(app)
@@ -98,6 +100,7 @@ def _take(app: FastAPI, router: APIRouter, prefix: str) -> None:
                 description=route.description,
                 include_in_schema=route.include_in_schema,
                 openapi_extra=route.openapi_extra,
+                route_class_override=type(route),
             )
         elif isinstance(route, APIWebSocketRoute):
             app.router.add_api_websocket_route(prefix + route.path, route.endpoint, route.name)

@@ -7,6 +7,7 @@ import secrets
 import time
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,7 +27,11 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", CSP.encode()),
+    (b"cache-control", b"no-store"),
 ]
+"""Of every answer that does not say another."""
+_NAMES = frozenset(name for name, _ in _HEADERS)
 UPLOADS = "/api/v1/recordings"
 """Where bodies go to the disk as they come, and may be larger."""
 _START, _COUNT = secrets.token_hex(4), itertools.count()
@@ -65,12 +70,8 @@ class Front:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", []))
-                names = {name for name, _ in headers}
-                headers += [header for header in _HEADERS if header[0] not in names]
-                if b"content-security-policy" not in names:
-                    headers.append((b"content-security-policy", CSP.encode()))
-                if b"cache-control" not in names:
-                    headers.append((b"cache-control", b"no-store"))
+                said = {name for name, _ in headers} & _NAMES
+                headers += [header for header in _HEADERS if header[0] not in said] if said else _HEADERS
                 headers.append((b"x-request-id", request_id.encode()))
                 message = {**message, "headers": headers}
             await send(message)
@@ -95,8 +96,11 @@ def _template(scope: Scope) -> str:
     """The path with the names of its parameters in their places, so that metrics have few labels."""
     if "route" not in scope:
         return "unmatched"
-    parts = scope["path"].split("/")
-    for name, value in scope.get("path_params", {}).items():
+    path: str = scope["path"]
+    if not (named := scope.get("path_params")):
+        return path
+    parts = path.split("/")
+    for name, value in named.items():
         parts = [f"{{{name}}}" if part == str(value) else part for part in parts]
     return "/".join(parts)
 
@@ -116,8 +120,6 @@ class _Bounded:
         self._seen = 0
 
     async def receive(self) -> Message:
-        from starlette.exceptions import HTTPException
-
         message = await self._receive()
         if message["type"] == "http.request":
             self._seen += len(message.get("body", b""))

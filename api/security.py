@@ -45,13 +45,15 @@ class Gate:
         Raises:
             ProblemError: ``no-key`` or ``too-many``.
         """
-        words = connection.headers.get("authorization", f"Bearer {secret}" if secret is not None else None)
-        if words is None:
+        words = next((value for field, value in connection.scope["headers"] if field == b"authorization"), None)
+        if words is None and secret is None:
             if self._service.settings.anonymous and is_local(connection):
                 return LOCAL
             raise ProblemError("no-key", "no key, must be sent as Authorization: Bearer ar_…", headers=_CHALLENGE)
-        scheme, _, secret = words.partition(" ")
-        key = await self._find(secret.strip()) if scheme.lower() == "bearer" else None
+        if words is not None:
+            scheme, _, sent = words.decode("latin-1").partition(" ")
+            secret = sent.strip() if scheme.lower() == "bearer" else None
+        key = None if secret is None else await self._find(secret)
         if key is None:
             raise ProblemError("no-key", "this key is not valid (any more)", headers=_CHALLENGE)
         self._count(key)
@@ -94,9 +96,7 @@ def is_local(connection: HTTPConnection) -> bool:
     """
     if connection.client is None or not _is_loopback(connection.client.host):
         return False
-    headers: dict[bytes, bytes] = {}
-    for field, value in connection.scope["headers"]:
-        headers.setdefault(field, value)
+    headers = dict(reversed(connection.scope["headers"]))  # of several of a name the first
     host = headers.get(b"host", b"").decode("latin-1")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     if name not in LOCAL_NAMES or not _FORWARDED.isdisjoint(headers):

@@ -15,6 +15,7 @@ from asic_reservoir.kinds import TaskKind, task_kind
 
 _UNKEEPABLE = re.compile(r"(?<!\\)(?:\\\\)*\\u(?:0000|[dD][89a-fA-F])")
 """A NUL or a lone surrogate in JSON text: not every database keeps them."""
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=True).encode
 
 
 def parse_params(name: str, params: Mapping[str, Any]) -> tuple[TaskKind[Any], dict[str, Any]]:
@@ -28,7 +29,7 @@ def parse_params(name: str, params: Mapping[str, Any]) -> tuple[TaskKind[Any], d
     except NotFoundError as error:
         raise ProblemError("not-found", str(error), [("/kind", str(error))]) from None
     try:
-        text = json.dumps(_plain(params, 0), allow_nan=False, ensure_ascii=True)
+        text = _encode(_plain(params, 0))
     except ValueError as error:
         raise ProblemError("invalid", f"/params: {error}", [("/params", str(error))]) from None
     # pairs of surrogates are written as two escapes: only what is left of them after decoding is alone

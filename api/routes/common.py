@@ -26,10 +26,13 @@ def service_of(request: Request) -> Service:
     return service
 
 
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=True, separators=(",", ":")).encode
+"""``json.dumps`` makes an encoder of its own for every call that differs from its defaults."""
+
+
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON of what is known to fit its schema already: a model's validation costs more than the database."""
-    body = json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":")).encode()
-    return Response(body, status, headers, "application/json")
+    return Response(_encode(content).encode(), status, headers, "application/json")
 
 
 async def newest_page(

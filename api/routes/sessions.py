@@ -13,7 +13,7 @@ from api.keys import Key
 from api.problems import ProblemError
 from api.queue.streams import end_streams_of
 from api.routes.common import SomeId, json_response, service_of
-from api.routes.tasks import board_of
+from api.routes.submission import board_of
 from api.security import Reader, Runner
 from asic_reservoir.store.facts import leases, new_id, now_ns, reservations, shelf
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -12,15 +10,11 @@ from starlette.responses import Response
 
 from api import schemas
 from api.problems import ProblemError
-from api.queue import Draft, TaskState, request_cancel, submit, submit_all
-from api.queue.streams import open_stream
-from api.routes.admission import admit
+from api.queue import TaskState, request_cancel
 from api.routes.common import Cursor, Limit, TaskId, json_response, newest_page, service_of
 from api.security import Reader, Runner
-from api.service import Service
-from api.strict import parse_params
 from api.views import read_queue
-from asic_reservoir.store.facts import now_ns, shelf, tasks
+from asic_reservoir.store.facts import shelf, tasks
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -82,126 +76,6 @@ def place(connection: sa.Connection, board_id: str, priority: int, task_id: str)
 
 def etag_of(document: dict[str, Any]) -> str:
     return f'"{document["state"]}-{document["attempts"]}-{document["last_event"]}"'
-
-
-@router.post(
-    "",
-    status_code=202,
-    response_model=schemas.Task,
-    responses={
-        202: {
-            "headers": {
-                "Location": {"schema": {"type": "string"}, "description": "Of the task."},
-                "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it is worth a look."},
-                "Idempotent-Replay": {"schema": {"type": "string"}, "description": "`true`: it was there already."},
-            }
-        },
-        404: {},
-        409: {},
-    },
-)
-async def submit_task(
-    wanted: schemas.TaskRequest,
-    request: Request,
-    key: Runner,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x21-\x7e]+$",
-            description="A name of yours for this submission: sent twice, it is done once.",
-        ),
-    ] = None,
-) -> Response:
-    """Queue a task. Answers as soon as it is on the disk; follow `Location`."""
-    service = service_of(request)
-    kind, params = parse_params(wanted.kind, wanted.params)
-    board = await board_of(service, wanted.board)
-    board_id = board["id"]
-    admission = await admit(service, key, kind, params, board)
-    deadline = None
-    if wanted.deadline_seconds is not None:
-        deadline = now_ns() + int(wanted.deadline_seconds * 1e9)
-    draft = Draft(
-        kind=kind.name,
-        request={"params": params},
-        board_id=board_id,
-        owner=key.id,
-        priority=wanted.priority,
-        deadline_utc_ns=deadline,
-        max_attempts=wanted.max_attempts,
-        idempotency_key=idempotency_key,
-        fingerprint="" if idempotency_key is None else _fingerprint(wanted, params),
-        most_waiting=int(key.limits.get("tasks_waiting", service.settings.tasks_waiting)) if key.id else None,
-    )
-
-    def queue(connection: sa.Connection) -> tuple[str, bool]:
-        task_id, new = submit(connection, draft)
-        if new and admission is not None:
-            open_stream(connection, task_id, admission.reservation_id, admission.low, admission.high)
-        return task_id, new
-
-    if idempotency_key is None and admission is None:
-        task_id, new = await service.gather(submit_all, draft), True
-    else:
-        task_id, new = await service.write(queue)
-    if new:
-        service.nudge(board_id)
-        position, start = await service.views.join(board_id, wanted.priority)
-        document = _fresh(task_id, wanted, params, deadline, position, start)
-    else:
-        document = await service.read(lambda connection: whole_task(connection, task_id))
-    headers = {"Location": f"/api/v1/tasks/{task_id}", "Retry-After": "1", "ETag": etag_of(document)}
-    if not new:
-        headers["Idempotent-Replay"] = "true"
-    return json_response(document, 202, headers)
-
-
-def _fingerprint(wanted: schemas.TaskRequest, params: dict[str, Any]) -> str:
-    """What makes two submissions the same."""
-    content = wanted.model_dump(mode="json") | {"params": params}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _fresh(
-    task_id: str,
-    wanted: schemas.TaskRequest,
-    params: dict[str, Any],
-    deadline: int | None,
-    position: int,
-    start: int | None,
-) -> dict[str, Any]:
-    """A task that was queued a moment ago, as it was then: nothing is read for it."""
-    return {
-        "id": task_id,
-        "kind": wanted.kind,
-        "board": wanted.board,
-        "state": TaskState.QUEUED.value,
-        "params": params,
-        "priority": wanted.priority,
-        "attempts": 0,
-        "max_attempts": wanted.max_attempts,
-        "error": None,
-        "created": schemas.time_of((int(task_id[:8] + task_id[9:13], 16)) * 1_000_000),  # UUID of version 7
-        "started": None,
-        "finished": None,
-        "deadline": schemas.time_of(deadline),
-        "last_event": 0,
-        "queue_position": position,
-        "estimated_start": schemas.time_of(start),
-    }
-
-
-async def board_of(service: Service, name: str) -> dict[str, Any]:
-    """Document of a board on the shelf; raises ProblemError with the pointer of the field."""
-    shown = await service.views.shelf()
-    for document in shown:
-        if document["name"] == name:
-            return document
-    names = ", ".join(document["name"] for document in shown[:20])
-    detail = f"board {name!r}: not on the shelf, must be one of {names}"
-    raise ProblemError("not-found", detail, [("/board", detail)])
 
 
 @router.get("", response_model=schemas.TaskPage)

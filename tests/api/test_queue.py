@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from api.queue import (
     Claim,
@@ -236,6 +238,29 @@ def test_many_at_once_are_queued_as_one_by_one(bench: Bench) -> None:
         assert (found["request"], found["owner"], found["priority"]) == (draft.request, draft.owner, draft.priority)
     with bench.engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(tasks)).scalar_one() == 4
+
+
+plain_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | plain_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(plain_text, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(wanted=st.lists(st.dictionaries(plain_text, documents, max_size=3), min_size=1, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_what_was_asked_for_is_kept_to_the_digit(bench: Bench, wanted: list[dict[str, Any]]) -> None:
+    """SQLite takes the rows apart itself; every number and letter must come through."""
+    drafts = [
+        Draft("observe", {"params": request}, bench.board, priority=-3, deadline_utc_ns=2**62 + 1, max_attempts=7)
+        for request in wanted
+    ]
+    for task_id, draft in zip(bench.run(lambda c: submit_all(c, drafts)), drafts, strict=True):
+        found = bench.task(task_id)
+        assert found["request"] == draft.request
+        assert (found["priority"], found["deadline_utc_ns"], found["max_attempts"]) == (-3, 2**62 + 1, 7)
+        assert (found["key_id"], found["owner"], found["state"]) == (None, "", "queued")
 
 
 def test_two_databases_connections_race_for_one_lease(bench: Bench) -> None:
