@@ -20,7 +20,7 @@ from api.routes.common import Cursor, Limit, json_response, newest_page, service
 from api.security import Reader, Runner
 from api.service import Service
 from api.shelf import put_on_shelf
-from asic_reservoir.errors import BusyError, DataError
+from asic_reservoir.errors import BusyError
 from asic_reservoir.store.errors import StoreWriteError
 from asic_reservoir.store.events.kinds import Kind
 from asic_reservoir.store.facts import boards, new_id, results, runs, segments, shelf
@@ -187,8 +187,6 @@ async def get_file(recording_id: RecordingId, request: Request, key: Reader) -> 
         await run_in_threadpool(export_run, folder, target)
     except StoreWriteError as error:
         raise ProblemError("unavailable", str(error), headers={"Retry-After": "60"}) from None
-    except DataError as error:
-        raise ProblemError("not-ready", f"recording {recording_id}: {error}") from None
     return FileResponse(
         target,
         media_type="application/zip",
