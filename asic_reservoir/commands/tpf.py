@@ -240,34 +240,38 @@ def evaluate(
     windows: Annotated[int, typer.Option(help="Windows, for a board.")] = 1200,
     window_s: Annotated[float, typer.Option(help="Seconds of a window; 0 fits it to the board's rate.")] = 0.0,
     plant: Annotated[float, typer.Option(help="Plant a leak of this size into what the board answered.")] = 0.0,
+    controls: Annotated[
+        bool, typer.Option(help="Plant a leak and shift the labels besides, for a board: both decide on the verdict.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Seed of jobs and models.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="What goes to stdout.")] = Output.TABLE,
     server: Server = None,
 ) -> None:
     """Put a filter to work: in a software miner that really aborts, on a recording, or as advice on a board."""
-    from asic_reservoir.tpf.policy import FilterPolicy
-    from asic_reservoir.tpf.reports import miner_report, recorded_report, windows_report
-
     if server is not None:
-        _evaluate_elsewhere(server, target, run, filter_, jobs, windows, window_s, plant, seed, output, quiet)
+        _evaluate_elsewhere(server, target, run, filter_, jobs, windows, window_s, plant, controls, seed, output, quiet)
         return
     progress = _reporter(quiet)
     kind = "miner" if target == "miner" else "recording" if target.startswith("replay://") else "windows"
     folder = run or DEFAULT_RUN.with_name(f"tpf-{kind}")
     if kind == "miner":
+        from asic_reservoir.tpf.policy import FilterPolicy
+        from asic_reservoir.tpf.reports import miner_report
         from asic_reservoir.tpf.training import field_test
 
         policy = FilterPolicy.load(filter_)
         blocks = field_test(policy, jobs, policy.zero_bits, seed, progress=progress)
         report = miner_report(policy, blocks, policy.zero_bits, seed)
     elif kind == "recording":
+        from asic_reservoir.tpf.board_reports import recorded_report
         from asic_reservoir.tpf.recorded import evaluate_recording, recording_of
 
         report = recorded_report(evaluate_recording(recording_of(target), seed=seed, progress=progress), seed)
     else:
         from asic_reservoir.registry import open_board
-        from asic_reservoir.tpf.board_windows import WindowSettings, collect, judge, window_for
+        from asic_reservoir.tpf.board_reports import windows_outcome
+        from asic_reservoir.tpf.board_windows import WindowSettings, collect, window_for
 
         with open_board(target) as board:
             length_s = window_s or window_for(board, 5, 64)
@@ -277,7 +281,7 @@ def evaluate(
         if collected is None:
             typer.echo(f"stopped; the same command goes on from {folder}", err=True)
             raise typer.Exit(INTERRUPTED)
-        report = windows_report(judge(collected, settings))
+        report, _ = windows_outcome(collected, settings, controls)
     _finish(report, folder, output)
 
 
@@ -314,25 +318,31 @@ def _evaluate_elsewhere(
     windows: int,
     window_s: float,
     plant: float,
+    controls: bool,
     seed: int,
     output: Output,
     quiet: bool,
 ) -> None:
     """On a board of a service: its timing, or what it plays where it is a recording."""
     from asic_reservoir.client import Client
+    from asic_reservoir.errors import UsageError
     from asic_reservoir.remote import board_name, only_here
 
+    if target == "miner":
+        raise UsageError("TARGET 'miner': must be a board with --server; 'tpf train --server' makes a filter and mines")
     only_here(server, jobs=(jobs, 32), _filter=(filter_, DEFAULT_FILTER))
-    place = board_name(target, "s9", "miner")
+    place = board_name(target, "", "")
     with Client(server) as client:
         uri = next((board["uri"] for board in client.boards() if board["name"] == place), "")
     params: dict[str, object] = {"seed": seed}
     if uri.startswith("replay://"):
-        only_here(server, windows=(windows, 1200), window_s=(window_s, 0.0), plant=(plant, 0.0))
+        only_here(
+            server, windows=(windows, 1200), window_s=(window_s, 0.0), plant=(plant, 0.0), controls=(controls, True)
+        )
         kind = "tpf-recording"
     else:
         kind = "tpf-windows"
-        params |= {"windows": windows, "window_seconds": window_s or None, "plant": plant}
+        params |= {"windows": windows, "window_seconds": window_s or None, "plant": plant, "controls": controls}
     _elsewhere(server, kind, place, params, run or DEFAULT_RUN.with_name(kind), output, quiet)
 
 

@@ -60,8 +60,8 @@ def recording(params: RecordingParams, context: TaskContext) -> TaskOutcome:
         UsageError: the board is none that plays a recording of shares.
         DataError: too few shares, or all on one side of the difficulty.
     """
+    from asic_reservoir.tpf.board_reports import recorded_report
     from asic_reservoir.tpf.recorded import evaluate_recording, recording_of
-    from asic_reservoir.tpf.reports import recorded_report
 
     def progress(what: str, done: int, total: int) -> None:
         context.stop_if_cancelled()

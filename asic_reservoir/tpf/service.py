@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asic_reservoir.claim_verdicts import of_leak, of_windows
+from asic_reservoir.claim_verdicts import of_leak
 from asic_reservoir.kept import Kept
 from asic_reservoir.kinds import Cancelled, TaskContext, TaskKind, TaskOutcome
 from asic_reservoir.report.files import write_report
-from asic_reservoir.report.model import ReportData, Verdict
+from asic_reservoir.report.model import ReportData
 
 JOB_HEADERS = 1 << 22
 
@@ -90,9 +90,8 @@ def windows(params: WindowParams, context: TaskContext) -> TaskOutcome:
         DataError: the board gives no nonces of real headers.
     """
     from asic_reservoir.registry import open_board
-    from asic_reservoir.tpf.board_windows import WindowSettings, collect, judge, window_for
-    from asic_reservoir.tpf.reports import windows_report
-    from asic_reservoir.tpf.window_controls import control
+    from asic_reservoir.tpf.board_reports import windows_outcome
+    from asic_reservoir.tpf.board_windows import WindowSettings, collect, window_for
 
     with open_board(context.board) as board:
         length_s = params.window_seconds or window_for(board, 5, 64)
@@ -106,17 +105,10 @@ def windows(params: WindowParams, context: TaskContext) -> TaskOutcome:
         )
     if seen is None:
         raise Cancelled
-    result = judge(seen, settings)
-    report = windows_report(result)
-    if not params.controls:
-        return _outcome(report, context)
-    context.progress(params.windows, params.windows, "controls")
-    checks, p = control(seen, settings)
-    claim = of_windows(result, checks, p)
-    label = result.label.value if claim is None else claim.verdict
-    sentence = result.sentence if claim is None else claim.measured["sentence"]
-    verdict = Verdict(label=label, sentence=sentence, checks=checks)
-    return _outcome(report.model_copy(update={"verdict": verdict}), context, () if claim is None else (claim,))
+    if params.controls:
+        context.progress(params.windows, params.windows, "controls")
+    report, claim = windows_outcome(seen, settings, params.controls)
+    return _outcome(report, context, () if claim is None else (claim,))
 
 
 def make_filter(params: FilterParams, context: TaskContext) -> TaskOutcome:

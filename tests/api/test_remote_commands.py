@@ -71,22 +71,13 @@ def test_boards_are_asked(server: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "c.json").read_text())["mask"]["measured"] >= 1
     found = json.loads(asic(tmp_path, "inspect", "s9", "--seconds", "5", "--json", "--server", server))
     assert found["shares"]["total"] > 100
-    asic(
-        tmp_path,
-        "tpf",
-        "evaluate",
-        "easy",
-        "--windows",
-        "100",
-        "--window-s",
-        "0.2",
-        "--run",
-        "w",
-        "--server",
-        server,
-        "-q",
-    )
-    assert json.loads((tmp_path / "w" / "report.json").read_text())["verdict"]
+    window = ("--windows", "100", "--window-s", "0.2", "-q")
+    asic(tmp_path, "tpf", "evaluate", "easy", *window, "--run", "there", "--server", server)
+    asic(tmp_path, "tpf", "evaluate", "twin://bm1366?seed=1&share_bits=4", *window, "--run", "here")
+    there, here = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("there", "here"))
+    for part in ("verdict", "summary", "tables", "settings"):
+        assert there[part] == here[part]
+    assert len(here["verdict"]["checks"]) == 2  # with its controls, here as there
     assert "reservoir: not tested" in asic(tmp_path, "claims", "--server", server)
 
 
@@ -113,6 +104,8 @@ def test_what_means_nothing_elsewhere_is_refused(server: str, tmp_path: Path) ->
         (("run", "narma10", "--board", "nowhere"), "not on the shelf"),
         (("calibrate", "s9", "--dry-run"), "--dry-run"),
         (("tpf", "leak", "--zero-bits", "4"), "--zero-bits"),
+        (("tpf", "evaluate"), "'tpf train --server' makes a filter and mines"),
+        (("tpf", "evaluate", "s9", "--jobs", "4"), "--jobs"),
         (("inspect", "s9", "--html", "x.html"), "--html"),
     ):
         code = 3 if said == "not on the shelf" else 2

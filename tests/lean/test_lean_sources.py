@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asic_reservoir.tpf.reports import THEOREMS
+from asic_reservoir.tpf.report_parts import THEOREMS
 from lean import mutants, vectors
 from lean.sources import (
     FOLDER,

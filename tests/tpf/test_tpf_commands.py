@@ -15,7 +15,7 @@ from asic_reservoir.cli import main
 from asic_reservoir.report.files import read_report
 from asic_reservoir.tpf import gpu
 from asic_reservoir.tpf.compression import Job
-from asic_reservoir.tpf.reports import published_table
+from asic_reservoir.tpf.report_parts import published_table
 from asic_reservoir.tpf.sha256 import tap
 
 GPU_SCRIPT = """
