@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from jinja2 import Environment, FileSystemLoader
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -14,7 +15,8 @@ from api.problems import ProblemError
 from api.routes.claims import claim_documents
 from api.routes.common import service_of
 from api.routes.models import newest_models
-from api.routes.tasks import newest_tasks
+from api.routes.page_tasks import Show, TaskTable, read_tasks
+from api.schemas import UUID_PATTERN
 from api.security import Reader
 
 router = APIRouter(include_in_schema=False)
@@ -35,20 +37,25 @@ def age(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def old(time: str | None) -> float:
+    """Seconds since a time of the API; a live value is shown with its age where it is no longer live."""
+    return 0.0 if time is None else max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
+
+
 _PAGES = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, trim_blocks=True)
-_PAGES.filters["age"] = age
+_PAGES.filters |= {"age": age, "old": old}
 
 
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page; with the shelf and the tasks in it where the asker may see them."""
-    content: dict[str, Any] = dict.fromkeys(("boards", "tasks", "models", "claims"))
+    content: dict[str, Any] = dict.fromkeys(("boards", "models", "claims", "table"))
     try:
         key = await request.app.state.gate.who(request)
         if "read" in key.scopes:
             content = {
                 "boards": await service_of(request).views.shelf(),
-                "tasks": await service_of(request).read(lambda c: newest_tasks(c, NEWEST)),
+                "table": await _tasks(request, "newest", None),
                 "models": await service_of(request).read(lambda c: newest_models(c, NEWEST)),
                 "claims": await service_of(request).read(claim_documents),
             }
@@ -64,9 +71,20 @@ async def shelf_part(request: Request, key: Reader) -> Response:
 
 
 @router.get("/page/tasks")
-async def tasks_part(request: Request, key: Reader) -> Response:
-    """The table of tasks."""
-    return _html("tasks.html", {"tasks": await service_of(request).read(lambda c: newest_tasks(c, NEWEST))})
+async def tasks_part(
+    request: Request,
+    key: Reader,
+    show: Show = "newest",
+    after: Annotated[str | None, Query(pattern=UUID_PATTERN)] = None,
+) -> Response:
+    """A page of the table of tasks, and how many wait."""
+    return _html("tasks.html", {"table": await _tasks(request, show, after)})
+
+
+async def _tasks(request: Request, show: Show, after: str | None) -> TaskTable:
+    service = service_of(request)
+    boards = await service.views.shelf()
+    return await service.read(lambda connection: read_tasks(connection, boards, show, after, NEWEST))
 
 
 @router.get("/page/models")

@@ -99,12 +99,6 @@ async def list_tasks(
     return await newest_page(request, statement, tasks.c.id, task_document, limit, cursor)
 
 
-def newest_tasks(connection: sa.Connection, limit: int) -> list[dict[str, Any]]:
-    """For the page."""
-    rows = connection.execute(_SELECT.order_by(tasks.c.id.desc()).limit(limit)).all()
-    return [task_document(row) for row in rows]
-
-
 @router.get("/{task_id}", response_model=schemas.Task, responses={304: {"description": "As you have it."}, 404: {}})
 async def get_task(
     task_id: TaskId, request: Request, key: Reader, if_none_match: Annotated[str | None, Header(max_length=200)] = None

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from door import Door
+from fault_rig import Program
 
 from api.app import create_app
 from api.keys import create_key
+from api.queue import Draft, submit_all
 from api.settings import ServiceSettings
 from api.shelf import change_board, put_on_shelf
 from asic_reservoir.client import Client
@@ -21,6 +24,7 @@ pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 CHROMIUM = os.environ.get("ASIC_RESERVOIR_CHROMIUM", "/usr/bin/chromium")
 SHOTS = os.environ.get("ASIC_RESERVOIR_SCREENSHOTS")
 """Folder to keep screenshots in; nowhere where it is not set."""
+NARROW = {"width": 400, "height": 800}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, serve: Any) -> Iterator[tu
     app = create_app(ServiceSettings(f"sqlite:///{folder}/facts.db", folder))
     put_on_shelf(app.state.service.writer, "s9", "twin://s9?seed=1")
     put_on_shelf(app.state.service.writer, "lv06", "twin://lv06?seed=1")
+    put_on_shelf(app.state.service.writer, "paced", "twin://s9?seed=2&pace=1")
     with serve(app) as url:
         yield url, app
 
@@ -56,7 +61,7 @@ class Visit:
     """
 
     def __init__(self, browser: Any, url: str, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
+        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}} | options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(90_000)
         self.wrong: list[str] = []
@@ -320,3 +325,104 @@ def test_without_script_the_shelf_is_still_there(go: Callable[..., Visit]) -> No
     visit = go(java_script_enabled=False)
     assert visit.page.locator('tr[data-board="s9"]').count() == 1
     visit.shoot("6-no-script")
+
+
+def test_a_running_task_shows_what_its_board_says(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
+    """Nonces and states as they come, in the light and in the dark, wide and narrow."""
+    with Client(service[0]) as client:
+        task = client.submit("observe", "paced", n_steps=3000, raster=True)
+        for name, options in (("9-live", {}), ("10-live-dark-narrow", {"color_scheme": "dark", "viewport": NARROW})):
+            visit = go(**options)
+            page = visit.page
+            page.goto(f"{service[0]}/#task={task.id}")
+            page.wait_for_selector("#task-live canvas[aria-label^='States as they come: 2 steps, 189 chips']")
+            page.wait_for_selector("#task-live canvas[aria-label^='Nonces of the last step: 120 nonces']")
+            page.wait_for_selector("#task-live .u-over")
+            page.wait_for_selector("#task-live-text:has-text('Board simulated')")
+            visit.shoot(name)
+            visit.accessible()
+            assert visit.wrong == []
+        page.focus("#task-cancel")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#task-state:has-text('cancelled')")
+    button = page.locator("#stop-paced").bounding_box()
+    assert button["x"] >= 0
+    assert button["x"] + button["width"] <= NARROW["width"], "a stop has to be looked for at the side"
+
+
+def test_a_long_queue_is_paged(go: Callable[..., Visit], service: tuple[str, Any]) -> None:
+    """Those that wait stand in the order of their turn, and another key's turn is not lost on a later page."""
+    writer = service[1].state.service.writer
+    board = put_on_shelf(writer, "full", "twin://bm1366?seed=9")
+    writer.run(lambda c: change_board(c, "full", None, enabled=False, reason="kept for a person"))
+    draft = {"kind": "observe", "request": {"params": {"n_steps": 2}}, "board_id": board}
+    # one of more weight came last, and is the first
+    waiting = writer.run(lambda c: submit_all(c, [*[Draft(**draft)] * 9_999, Draft(**draft, priority=5)]))
+    ahead = [waiting[-1], *sorted(waiting[:-1])]
+    visit = go()
+    page = visit.page
+    page.wait_for_selector("#tasks-waiting:has-text('10,000 waiting')")
+    page.select_option("#tasks-show", "waiting")
+    for number, press in enumerate(("#tasks-more", "#tasks-more", "#tasks-back", "#tasks-back")):
+        first = ahead[20 * (0, 1, 2, 1)[number]]
+        page.wait_for_selector(f'#tasks tbody tr:first-child[data-task="{first}"]')
+        assert page.locator("#tasks tbody tr").count() == 20
+        page.focus(press)
+        page.keyboard.press("Enter")
+    page.wait_for_selector(f'#tasks tbody tr:first-child[data-task="{ahead[0]}"]')
+    page.wait_for_selector('#tasks-back[aria-disabled="true"]')
+    visit.shoot("11-queue")
+    visit.accessible()
+    page.select_option("#tasks-show", "newest")
+    page.wait_for_selector(f'#tasks tbody tr:first-child[data-task="{max(waiting)}"]')
+    with Client(service[0]) as client:
+        client.cancel(ahead[0])
+    page.select_option("#tasks-show", "failed")
+    page.wait_for_selector(f'#tasks tbody tr[data-task="{ahead[0]}"] .state.cancelled')
+    assert visit.wrong == []
+
+
+def test_all_boards_are_stopped_at_once(go: Callable[..., Visit]) -> None:
+    page = go().page
+    page.wait_for_selector("#stop-s9")
+    page.focus("#stop-all")
+    for words, said in (("s9", "Nothing is stopped"), ("all boards", "s9 is stopped")):
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#stop-dialog[open] #stop-confirm:focus")
+        page.keyboard.type(words)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#news:has-text('{said}')")
+        page.wait_for_selector("#stop-all:focus")
+    for name in ("s9", "lv06"):
+        page.wait_for_selector(f'tr[data-board="{name}"][data-state="stopped"]')
+        page.click(f"#release-{name}")
+        page.wait_for_selector(f'tr[data-board="{name}"]:not([data-state="stopped"])')
+
+
+def test_a_restart_of_the_service_is_survived(go: Callable[..., Visit], browser: Any, tmp_path: Path) -> None:
+    """The page says what is not up to date, and goes on where it was."""
+    words = ["serve", "--port", "0", "--data", str(tmp_path / "data"), "--board", "paced=twin://bm1366?seed=3&pace=1"]
+    program, door = Program(tmp_path / "log", words), Door()
+    program.start()
+    visit = None
+    try:
+        door.behind = program.address()
+        with Client(door.url) as client:
+            task = client.submit("observe", "paced", n_steps=4)
+        visit = Visit(browser, f"{door.url}/#task={task.id}")
+        page = visit.page
+        page.wait_for_selector("#task-title:has-text('observe on paced')")
+        page.wait_for_selector("#stale", state="hidden")
+        program.kill()
+        page.wait_for_selector("#stale:has-text('Not up to date since')")
+        visit.shoot("12-away")
+        program.start()
+        door.behind = program.address()
+        page.wait_for_selector("#stale", state="hidden")
+        page.wait_for_selector("#task-state:text-is('succeeded')")
+        page.wait_for_selector("#task-facts dd:text-is('simulated')")
+    finally:
+        if visit is not None:
+            visit.leave()
+        program.end()
+        door.close()
