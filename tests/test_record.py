@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from asic_reservoir import cli
 from asic_reservoir import record as recording
 from asic_reservoir.board import Detail, OperatingPoint, Origin, Step
 from asic_reservoir.errors import DataError, LimitError, UsageError
@@ -95,6 +96,13 @@ def test_time_is_in_whole_steps(library: Library) -> None:
 def test_nonsense_is_refused(params: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         task_kind("record").parse(params)
+
+
+def test_a_recording_of_a_service_is_not_looked_for_here(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["inspect", URI, "--recording", "01a20efc-ac00-7c16-aa1e-a72f7f1bf583"])
+    assert ended.value.code == UsageError.exit_code
+    assert "must come with --server; here URI is replay:///path/to/run" in capsys.readouterr().err
 
 
 def test_without_a_store_nothing_is_recorded() -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from api.worker.fence import Fence
 from api.worker.process import ONE_THREAD
 from api.worker.wire import Message
 from asic_reservoir.board import Board
-from asic_reservoir.errors import DataError
+from asic_reservoir.errors import BusyError, DataError
+from asic_reservoir.store.events.files import TEMPORARY
 from asic_reservoir.store.events.folder import RunFolder
 from asic_reservoir.store.facts import Writer, runs, tasks
 from asic_reservoir.store.recorder import Recorder, new_run, record
@@ -134,7 +135,7 @@ class BoardRecordings:
             due, wait_s = self._again.get(run_id, (0.0, FIRST_AGAIN_S))
             if now < due:
                 continue
-            said = _seal(folder, meanwhile)
+            said = {"found": []} if _in_order(RunFolder(folder)) else _seal(folder, meanwhile)
             if "found" in said:
                 self._finish(run_id, folder, said["found"])
                 self._again.pop(run_id, None)
@@ -147,7 +148,7 @@ class BoardRecordings:
                 self._log.error("recording_not_sealed", recording=run_id, error=said["error"]["words"])
         self._begun, self._look_at = [], now + FIRST_AGAIN_S
 
-    def _finish(self, run_id: str, folder: Path, found: list[str]) -> None:
+    def _finish(self, run_id: str, folder: Path, found: Sequence[str]) -> None:
         run = describe(RunFolder(folder))
         self._writer.run(lambda connection: register(connection, run, "finished"))
         self._log.warning("recording_cut_short", recording=run_id, nonces=run.nonces, found=found)
@@ -166,6 +167,18 @@ class BoardRecordings:
 
     def _folder(self, run_id: str) -> RunFolder:
         return RunFolder.at(self.root / "runs" / run_id)
+
+
+def _in_order(folder: RunFolder) -> bool:
+    """Whether its recorder closed it: nobody writes to it, and nothing waits to be sealed."""
+    try:
+        lock = folder.lock()
+    except (BusyError, FileNotFoundError):
+        return False
+    try:
+        return folder.catalogue_path.exists() and not folder.logs() and not list(folder.path.glob(f"*{TEMPORARY}"))
+    finally:
+        lock.release()
 
 
 def _seal(folder: Path, meanwhile: Callable[[], None]) -> dict[str, Any]:

@@ -96,6 +96,19 @@ def test_recordings_go_and_come(server: str, tmp_path: Path) -> None:
     assert "bad.zip" in asic(tmp_path, "store", "import", "bad.zip", "--server", server, code=2)
 
 
+def test_a_board_is_recorded_elsewhere(server: str, tmp_path: Path) -> None:
+    """As here, bit by bit; and looked at there by its identifier."""
+    words = ("--steps", "3", "--step-seconds", "0.5", "--frequency-mhz", "400")
+    there = json.loads(asic(tmp_path, "store", "record", "s9", *words, "--server", server))["summary"]
+    here = asic(tmp_path, "store", "record", "twin://bm1366?seed=1", *words, "--store", "store")
+    assert f"{there['nonces']:,} nonces in 1.5 s (simulated)" in here
+    listed = asic(tmp_path, "store", "ls", "--server", server).splitlines()
+    (line,) = [line for line in listed if line.startswith(there["recording"])]
+    assert line.split()[3:5] == ["finished", f"{there['nonces']:,}"]
+    seen = asic(tmp_path, "inspect", "s9", "--recording", there["recording"], "--json", "--server", server)
+    assert json.loads(seen)["shares"]["total"] == there["nonces"]
+
+
 def test_what_means_nothing_elsewhere_is_refused(server: str, tmp_path: Path) -> None:
     for words, said in (
         (("run", "narma10", "--resume"), "--resume"),
@@ -107,6 +120,8 @@ def test_what_means_nothing_elsewhere_is_refused(server: str, tmp_path: Path) ->
         (("tpf", "evaluate"), "'tpf train --server' makes a filter and mines"),
         (("tpf", "evaluate", "s9", "--jobs", "4"), "--jobs"),
         (("inspect", "s9", "--html", "x.html"), "--html"),
+        (("store", "record", "s9", "--store", "x"), "--store"),
+        (("store", "record", "s9", "--point", "here"), "--point 'here'"),
     ):
         code = 3 if said == "not on the shelf" else 2
         assert said in asic(tmp_path, *words, "--server", server, code=code)
