@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.openapi_examples import add_examples
 from api.openapi_links import add_links
 from api.problems import KINDS, MEDIA_TYPE, Problem
 from asic_reservoir.kinds import task_kinds
@@ -43,8 +44,10 @@ def document(app: FastAPI) -> dict[str, Any]:
     for path, methods in spec["paths"].items():
         for operation in methods.values():
             _complete(path, operation)
+    own = set(schemas)
     _kinds(spec)
     add_links(spec)
+    add_examples(spec, own)
     return spec
 
 

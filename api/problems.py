@@ -154,9 +154,16 @@ def of_validation(error: RequestValidationError) -> ProblemError:
     """Pydantic's list as pointers."""
     if any(one["type"] == "json_invalid" for one in error.errors()):
         return ProblemError("malformed", "body: not JSON")
-    errors = [(pointer(one["loc"]), one["msg"]) for one in error.errors()]
+    errors = [(pointer(one["loc"]), _NO_OBJECT.get(one["type"], one["msg"])) for one in error.errors()]
     first = errors[0] if errors else ("", "invalid")
-    return ProblemError("invalid", f"{first[0]}: {first[1]}", errors)
+    return ProblemError("invalid", f"{first[0] or 'body'}: {first[1]}", errors)
+
+
+_NO_OBJECT = dict.fromkeys(
+    ("model_attributes_type", "model_type", "dict_type"),
+    "must be a JSON object, sent with Content-Type: application/json",
+)
+"""Also of what is one and was sent as something else."""
 
 
 def pointer(location: Sequence[Any]) -> str:
