@@ -76,6 +76,7 @@ def serve(
     from api.app import create_app
     from api.bus import BusSettings
     from api.describe import describe_apart
+    from api.http_guard import GuardedProtocol
     from api.logs import to_stderr
     from api.settings import ServiceSettings
     from api.shelf import put_on_shelf
@@ -113,6 +114,7 @@ def serve(
         put_on_shelf(application.state.service.writer, name, uri, seen=seen)
     config = uvicorn.Config(
         application,
+        http=GuardedProtocol,
         host=host,
         port=port,
         access_log=False,
