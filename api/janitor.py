@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from api.queue.states import FINAL, TaskState
+from api.queue.states import FINAL
 from api.queue.work import expire
 from asic_reservoir.store.facts import claims, idempotency, models, now_ns, reservations, results, runs, tasks
 
@@ -20,7 +20,7 @@ def tidy(connection: sa.Connection, retention_days: float) -> int:
     What something else refers to (a model, a claim, a recorded run) stays.
     """
     now = now_ns()
-    expire(connection, tasks.c.state == TaskState.QUEUED.value, now)
+    expire(connection, sa.true(), now)
     connection.execute(
         reservations.update()
         .where(reservations.c.ended_utc_ns.is_(None), reservations.c.expires_utc_ns <= now)

@@ -21,11 +21,13 @@ _SELECT = (
     .outerjoin(leases, leases.c.board_id == shelf.c.board_id)
     .order_by(shelf.c.name)
 )  # fmt: skip
-_DEPTH = (
-    sa.select(tasks.c.board_id, sa.func.count().label("depth"))
-    .where(tasks.c.state == TaskState.QUEUED.value)
-    .group_by(tasks.c.board_id)
+_DEPTH = sa.select(
+    shelf.c.board_id,
+    sa.select(sa.func.count())
+    .where(tasks.c.board_id == shelf.c.board_id, tasks.c.state == TaskState.QUEUED.value)
+    .scalar_subquery(),
 )
+"""Board by board, as one index answers it: grouped by board it looks into every task that waits."""
 _RUNNING = sa.select(tasks.c.board_id, tasks.c.id).where(tasks.c.state.in_([state.value for state in ACTIVE]))
 _CALIBRATED = sa.select(calibrations.c.board_id, sa.func.max(calibrations.c.created_utc_ns)).group_by(
     calibrations.c.board_id

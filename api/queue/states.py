@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import sqlalchemy as sa
+
 
 class TaskState(StrEnum):
     """Where a task is.
@@ -33,3 +35,8 @@ FINAL = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, T
 """States that a task never leaves."""
 ACTIVE = frozenset({TaskState.RUNNING, TaskState.CANCELLING})
 """States in which a worker has it."""
+
+
+def literal(state: TaskState) -> sa.ColumnElement[str]:
+    """A state as it stands in the condition of a partial index: a bound parameter would not find it."""
+    return sa.literal_column(f"'{state.value}'")

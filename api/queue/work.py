@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from api.queue.facts import Left, keep
 from api.queue.leases import Lease, hold
 from api.queue.notices import notify
-from api.queue.states import ACTIVE, FINAL, TaskState
+from api.queue.states import ACTIVE, FINAL, TaskState, literal
 from asic_reservoir.errors import NotFoundError
 from asic_reservoir.kept import Kept, KeptRecording
 from asic_reservoir.store.facts import (
@@ -94,7 +94,7 @@ def claim(connection: sa.Connection, lease: Lease) -> Claim | None:
         return None
     now = now_ns()
     waiting = sa.and_(tasks.c.board_id == lease.board_id, tasks.c.state == TaskState.QUEUED.value)
-    expire(connection, waiting, now)
+    expire(connection, tasks.c.board_id == lease.board_id, now)
     reserved = connection.execute(
         sa.select(reservations.c.owner).where(
             reservations.c.board_id == lease.board_id,
@@ -147,7 +147,7 @@ def claim(connection: sa.Connection, lease: Lease) -> Claim | None:
 def expire(connection: sa.Connection, where: sa.ColumnElement[bool], now: int) -> int:
     """Tasks whose deadline passed before they began."""
     late = connection.execute(
-        sa.select(tasks.c.id).where(where, tasks.c.deadline_utc_ns <= now, tasks.c.state == TaskState.QUEUED.value)
+        sa.select(tasks.c.id).where(where, tasks.c.deadline_utc_ns <= now, tasks.c.state == literal(TaskState.QUEUED))
     ).scalars()
     ended = 0
     for task_id in late.all():
@@ -162,7 +162,7 @@ def _least_served(connection: sa.Connection, waiting: sa.ColumnElement[bool]) ->
         .where(tasks.c.state.in_([state.value for state in ACTIVE]), tasks.c.owner == shares.c.owner)
         .scalar_subquery()
     )
-    owners: list[str] = list(connection.execute(sa.select(tasks.c.owner).where(waiting).distinct()).scalars())
+    owners = _owners(connection, waiting)
     if len(owners) == 1:
         return owners[0]
     served = {
@@ -174,13 +174,22 @@ def _least_served(connection: sa.Connection, waiting: sa.ColumnElement[bool]) ->
     return min(owners, key=lambda owner: (*served.get(owner, (0, 0)), owner))
 
 
+def _owners(connection: sa.Connection, waiting: sa.ColumnElement[bool]) -> list[str]:
+    """Whose tasks wait. From owner to owner along the index: DISTINCT looks at every task, however many there are."""
+    least = sa.select(sa.func.min(tasks.c.owner).label("owner"))
+    each = least.where(waiting).cte("each", recursive=True)
+    following = least.where(waiting, tasks.c.owner > each.c.owner).correlate(each).scalar_subquery()
+    each = each.union_all(sa.select(following).where(each.c.owner.is_not(None)))
+    return list(connection.execute(sa.select(each.c.owner).where(each.c.owner.is_not(None))).scalars())
+
+
 def _charge(connection: sa.Connection, owner: str, served_ns: int) -> None:
     """Add to what an owner was served, on the fair clock: at least where the least served of those waiting stands."""
     present = (
         sa.select(sa.func.min(shares.c.served_ns))
         .where(
             shares.c.owner != owner,
-            shares.c.owner.in_(sa.select(tasks.c.owner).where(tasks.c.state == TaskState.QUEUED.value)),
+            sa.exists().where(tasks.c.owner == shares.c.owner, tasks.c.state == TaskState.QUEUED.value),
         )
         .scalar_subquery()
     )

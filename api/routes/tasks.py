@@ -13,7 +13,7 @@ from api.problems import ProblemError
 from api.queue import TaskState, request_cancel
 from api.routes.common import Cursor, Limit, TaskId, json_response, newest_page, service_of
 from api.security import Reader, Runner
-from api.views import read_queue
+from api.views import estimated_start, mean_duration_ns
 from asic_reservoir.store.facts import shelf, tasks
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -63,7 +63,7 @@ def whole_task(connection: sa.Connection, task_id: str) -> dict[str, Any]:
     if row.state != TaskState.QUEUED:
         return task_document(row)
     position = place(connection, row.board_id, row.priority, row.id)
-    return task_document(row, position, read_queue(connection, row.board_id).start(position))
+    return task_document(row, position, estimated_start(position, mean_duration_ns(connection, row.board_id)))
 
 
 def place(connection: sa.Connection, board_id: str, priority: int, task_id: str) -> int:

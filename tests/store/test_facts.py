@@ -21,7 +21,7 @@ from asic_reservoir.errors import AsicReservoirError, BusyError, DataError, Usag
 from asic_reservoir.store import facts
 from asic_reservoir.store.facts import Writer, current, downgrade, new_id, now_ns, open_engine, upgrade
 
-HEAD = "0005"
+HEAD = "0006"
 
 
 def rows() -> dict[str, dict[str, Any]]:

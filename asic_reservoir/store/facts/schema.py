@@ -34,6 +34,11 @@ def one_of(column: str, *words: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
+def partial(name: str, rows: str, *columns: str) -> sa.Index:
+    """An index of some rows. A statement finds it where it says the same condition as a literal."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(rows), postgresql_where=sa.text(rows))
+
+
 boards = sa.Table(
     "boards",
     metadata,
@@ -85,6 +90,13 @@ tasks = sa.Table(
     sa.Column("owner", _ID, nullable=False, server_default="", doc="key_id, or empty: what fair share counts by"),
     sa.Index("ix_tasks_board_id_state_priority_owner_id", "board_id", "state", "priority", "owner", "id"),
     sa.Index("ix_tasks_owner_state", "owner", "state"),
+    partial("ix_tasks_board_id_id_succeeded", "state = 'succeeded'", "board_id", "id"),
+    partial(
+        "ix_tasks_board_id_deadline_utc_ns_queued",
+        "state = 'queued' AND deadline_utc_ns IS NOT NULL",
+        "board_id",
+        "deadline_utc_ns",
+    ),
 )
 """What was asked for. The words of ``state`` belong to whoever runs the queue."""
 
