@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -140,22 +139,12 @@ def lb_box(
 
 
 def _serve(device: EmulatedDevice, uri: Callable[[], str]) -> None:
-    """Run until Ctrl-C, SIGTERM, or until the device itself fails.
+    """Run until Ctrl-C, SIGTERM, or until the device itself fails."""
+    from drivers.foreground import at_end_signals
 
-    The signals leave a mark and raise nothing: an exception that strikes within a finaliser is lost, and with it the
-    one Ctrl-C that there was.
-    """
-    asked: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: asked.append(number)) for number in _ENDS}
-    try:
-        with device:
-            typer.echo(uri())
-            while device.alive and not asked:
-                time.sleep(0.2)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    asked: list[bool] = []
+    with at_end_signals(lambda: asked.append(True)), device:
+        typer.echo(uri())
+        while device.alive and not asked:
+            time.sleep(0.2)
     device.check()
-
-
-_ENDS = (signal.SIGINT, signal.SIGTERM)

@@ -11,7 +11,6 @@ import heapq
 import os
 import random
 import select
-import signal
 import threading
 import tty
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from drivers.foreground import at_end_signals
 from firmware_bridge.clocks import monotonic_raw_ns
 from firmware_bridge.serial_port import BITS_PER_BYTE, LinkError, line_speed
 
@@ -218,7 +218,7 @@ class SerialDevice:
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until :meth:`close`, in this thread."""
+        """Until :meth:`end` or :meth:`close`, in this thread."""
         tick_ns = round(TICK_S * 1e9)
         next_tick = monotonic_raw_ns()
         while True:
@@ -286,12 +286,17 @@ class SerialDevice:
             self._plug()
             self.on_power_cycle()
 
+    def end(self) -> None:
+        """Let :meth:`run` return; takes no lock, so that the handler of a signal may call it."""
+        if not self._stopped:
+            os.write(self._stop_write, b"x")
+
     def close(self) -> None:
         """End the device. May be called twice."""
         if self._stopped:
             return
+        self.end()
         self._stopped = True
-        os.write(self._stop_write, b"x")
         if self._thread is not None:
             self._thread.join(timeout=10.0)
         for pty in (self.data, self.control):
@@ -309,17 +314,11 @@ class SerialDevice:
         self.close()
 
 
-def run_in_foreground(device: SerialDevice) -> None:
-    """Until Ctrl-C or SIGTERM; the device's links are gone afterwards."""
-
-    def end(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        device.run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        device.close()
+def run_in_foreground(device: SerialDevice, uri: str) -> None:
+    """Print the URI and run until Ctrl-C or SIGTERM; the device's links are gone afterwards."""
+    with at_end_signals(device.end):
+        try:
+            print(uri, flush=True)
+            device.run()
+        finally:
+            device.close()

@@ -9,6 +9,7 @@ import time
 from collections import deque
 
 from asic_reservoir.errors import DataError, TimeoutExpiredError
+from drivers.baud_change import change_baud
 from drivers.clock import BoardClock
 from firmware_bridge.bm13xx.bm1366 import LONG_REPLY, NonceReply, RegisterReply, encode_command
 from firmware_bridge.bm13xx.commands import ChainInactive, Command, ReadRegister, SetAddress, WriteRegister
@@ -35,8 +36,6 @@ _CHIP_ID = 0x1366
 _ANSWER_S = 1.0
 _READ_TRIES = 3
 _BAUD_TOLERANCE = 0.02
-_BAUD_SETTLE_S = (0.05, 0.2, 1.0)
-"""Around a change of baud the line may carry garbage; so long in turn where the chips have not followed."""
 
 
 class Chain:
@@ -143,27 +142,15 @@ class Chain:
         for command in self._set_up(difficulty):
             self.send(command)
         self.read(Bm1366Register.CHIP_ID, wanted=self.n_chips)  # all of it was taken before the rate changes
-        self._go_fast()
+        change_baud(
+            self.port,
+            _BOOT_BAUD,
+            order=lambda: self.send(WriteRegister(Bm1366Register.FAST_UART, fast_uart(self._fast_baud))),
+            listen=self._listen_fast,
+            forget=self.replies.flush,
+            ask=lambda tries: self.read(Bm1366Register.CHIP_ID, wanted=self.n_chips, tries=tries),
+        )
         self.frequency_mhz = [RESET_MHZ] * self.n_chips
-
-    def _go_fast(self) -> None:
-        """Chips and host to the fast rate; where the order did not reach the chips in time, once more."""
-        for settle_s in _BAUD_SETTLE_S:
-            last = settle_s == _BAUD_SETTLE_S[-1]
-            self.send(WriteRegister(Bm1366Register.FAST_UART, fast_uart(self._fast_baud)))
-            self.port.drain()
-            time.sleep(settle_s)
-            self._listen_fast()
-            time.sleep(settle_s)
-            self.port.discard_input()
-            self.replies.flush()
-            try:
-                self.read(Bm1366Register.CHIP_ID, wanted=self.n_chips, tries=_READ_TRIES if last else 1)
-                return
-            except TimeoutExpiredError:
-                if last:
-                    raise
-                self.port.set_baud(_BOOT_BAUD)
 
     def _listen_fast(self) -> None:
         """The rate that the chip's divider really makes where the adapter can, else the round one of the firmwares."""

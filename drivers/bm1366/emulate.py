@@ -59,5 +59,4 @@ def bm1366(
     changed = (("chips", chips, 1), ("speed", speed, 1.0), ("proof_bits", proof_bits, 6))
     extra = "".join(f"&{name}={value:g}" for name, value, usual in changed if value != usual)
     path, control = Path(device.data.path).absolute(), Path(device.control.path).absolute()
-    typer.echo(f"bm1366://{path}?control={control}{extra}")
-    run_in_foreground(device)
+    run_in_foreground(device, f"bm1366://{path}?control={control}{extra}")

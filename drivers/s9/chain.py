@@ -9,6 +9,7 @@ import time
 from collections import deque
 
 from asic_reservoir.errors import DataError, TimeoutExpiredError
+from drivers.baud_change import change_baud
 from drivers.clock import BoardClock
 from drivers.s9.works import MIDSTATES, WORK_IDS, WorkBook, WorkSource
 from firmware_bridge.bm13xx.bm1387 import ADDRESS_STEP, RegisterReply, WorkReply, encode_command
@@ -32,8 +33,6 @@ _MAX_REFERENCE = 15
 _CHIP_ID = 0x1387
 _ANSWER_S = 1.0
 _READ_TRIES = 3
-_BAUD_SETTLE_S = (0.05, 0.2, 1.0)
-"""Around a change of baud the line may carry garbage; so long in turn where the chips have not followed."""
 _INACTIVE_PAUSE_S = 0.1
 _I2C_START, _I2C_BUSY = 1 << 24, 1 << 31
 _SENSOR_ADDRESS = 0x98
@@ -126,29 +125,17 @@ class S9Chain:
                 raise DataError(
                     f"chip {index} at {self.port.path!r}: answers {value:08x}, must be 1387….{index * 4:02x}"
                 )
-        self._set_baud()
+        gated = _MISC_BASE | _MISC_GATE_BLOCK | uart_divider(self._fast_baud) << 8
+        change_baud(
+            self.port,
+            BOOT_BAUD,
+            order=lambda: self.send(WriteRegister(Bm1387Register.MISC_CONTROL, gated)),
+            listen=lambda: self.port.set_baud(self._fast_baud),
+            forget=self.replies.flush,
+            ask=lambda tries: self.read(Bm1387Register.CHIP_ID, None, self.n_chips, tries=tries),
+        )
         self.set_difficulty(difficulty)
         self._open_cores()
-
-    def _set_baud(self) -> None:
-        """Chips and host to the fast rate; where the order did not reach the chips in time, once more."""
-        divider = uart_divider(self._fast_baud)
-        for settle_s in _BAUD_SETTLE_S:
-            last = settle_s == _BAUD_SETTLE_S[-1]
-            self.send(WriteRegister(Bm1387Register.MISC_CONTROL, _MISC_BASE | _MISC_GATE_BLOCK | divider << 8))
-            self.port.drain()
-            time.sleep(settle_s)
-            self.port.set_baud(self._fast_baud)
-            time.sleep(settle_s)
-            self.port.discard_input()
-            self.replies.flush()
-            try:
-                self.read(Bm1387Register.CHIP_ID, None, self.n_chips, tries=_READ_TRIES if last else 1)
-                return
-            except TimeoutExpiredError:
-                if last:
-                    raise
-                self.port.set_baud(BOOT_BAUD)
 
     def _open_cores(self) -> None:
         """One dummy work a core with the gates blocked, then the gates open."""

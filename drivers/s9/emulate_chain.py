@@ -48,5 +48,4 @@ def s9_chain(
     changed = (("chips", chips, 63), ("speed", speed, 1.0), ("proof_bits", proof_bits, 6))
     extra = "".join(f"&{name}={value:g}" for name, value, usual in changed if value != usual)
     path, control = Path(device.data.path).absolute(), Path(device.control.path).absolute()
-    typer.echo(f"s9-chain://{path}?control={control}{extra}")
-    run_in_foreground(device)
+    run_in_foreground(device, f"s9-chain://{path}?control={control}{extra}")

@@ -18,15 +18,17 @@ COMMAND = "from asic_reservoir.cli import main; main()"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "scheme"),
+    ("arguments", "scheme", "end"),
     [
-        (["bm1366", "--speed", "2"], "bm1366"),
-        (["s9-chain", "--chips", "6", "--speed", "2"], "s9-chain"),
+        (["bm1366", "--speed", "2"], "bm1366", signal.SIGTERM),
+        (["s9-chain", "--chips", "6", "--speed", "2"], "s9-chain", signal.SIGINT),
     ],
 )
 @pytest.mark.slow
-def test_an_emulated_board_in_a_process_of_its_own(tmp_path: Path, arguments: list[str], scheme: str) -> None:
-    """It prints the URI to use; the links are gone after SIGTERM."""
+def test_an_emulated_board_in_a_process_of_its_own(
+    tmp_path: Path, arguments: list[str], scheme: str, end: signal.Signals
+) -> None:
+    """It prints the URI to use; the links are gone after SIGTERM and Ctrl-C."""
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "emulate", *arguments, "--folder", str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -43,7 +45,7 @@ def test_an_emulated_board_in_a_process_of_its_own(tmp_path: Path, arguments: li
             while nonces <= 20:
                 nonces += int(board.step(Step(OperatingPoint(), 2_000_000_000)).counts.total.sum())
                 assert time.monotonic() < deadline
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         assert process.wait(timeout=60) == 0
         assert list(tmp_path.iterdir()) == []
     finally:
