@@ -86,7 +86,10 @@ def test_leases_end_during_long_steps(sqlite_url: str, tmp_path: Path, capsys: A
         # long enough that a runner on a busy machine is stopped within the margin, a tenth of it
         holding, waiting = (at.worker(machine, term_s=5) for machine in ("one", "two"))
         holding.start()
-        leases_of = lambda: {(command.board, command.token) for command in driven(at.trace)}  # noqa: E731
+
+        def leases_of() -> set[tuple[str, int]]:
+            return {(command.board, command.token) for command in driven(at.trace)}
+
         for number in range(boards):
             at.put(4.0, number, step_seconds=1.0)
         until(lambda: len(leases_of()) >= boards, "every board is in its first long step")

@@ -27,7 +27,10 @@ def test_eight_boards_do_the_work_of_eight(shelf: netlab.Shelf) -> None:
     assert len(set(shelf.holders().values())) == shelf.HOSTS
     tasks = [shelf.submit(board, 3000) for board in shelf.names]  # ten minutes in real time
     netlab.wait_for(lambda: all(shelf.task(task)["state"] == "running" for task in tasks), "all boards drive")
-    moving = lambda: [shelf.task(task)["last_event"] for task in tasks]  # noqa: E731
+
+    def moving() -> list[int]:
+        return [shelf.task(task)["last_event"] for task in tasks]
+
     before = moving()
     netlab.wait_for(lambda: all(now > then for now, then in zip(moving(), before, strict=True)), "all of them get on")
     holders = shelf.holders()

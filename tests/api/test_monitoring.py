@@ -105,7 +105,10 @@ def service(tmp_path: Path, serve: Any) -> Iterator[str]:
             for name in ("s9", "lv06"):
                 body = {"kind": "observe", "board": name, "params": {"n_steps": 3}}
                 made.append(client.post("/api/v1/tasks", json=body).headers["Location"])
-            ended = lambda: all(client.get(location).json()["state"] == "succeeded" for location in made)  # noqa: E731
+
+            def ended() -> bool:
+                return all(client.get(location).json()["state"] == "succeeded" for location in made)
+
             until(ended, "both boards have done something", 180.0)
         yield url
 

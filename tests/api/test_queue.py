@@ -148,7 +148,10 @@ def test_what_drove_a_real_board_is_begun_again_only_where_it_says_so(bench: Ben
 def test_cancel_wins_over_everything_but_an_end(bench: Bench) -> None:
     lease = lease_of(bench)
     waiting, running, lost = put(bench, priority=0), put(bench, priority=2), put(bench, priority=1)
-    cancel = lambda task_id: bench.run(lambda c: request_cancel(c, task_id))  # noqa: E731
+
+    def cancel(task_id: str) -> TaskState:
+        return bench.run(lambda c: request_cancel(c, task_id))
+
     assert cancel(waiting) is TaskState.CANCELLED
     got = claimed(bench, lease)
     assert got.task_id == running
