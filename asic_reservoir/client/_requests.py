@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -86,7 +87,10 @@ def options_of(server: str, key: str | None) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     # a proxy would make this machine look like another one
     local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    return {"base_url": server.rstrip("/"), "headers": headers, "timeout": TIMEOUT, "trust_env": not local}
+    options = {"base_url": server.rstrip("/"), "headers": headers, "timeout": TIMEOUT, "trust_env": not local}
+    if local and parts.scheme == "https":  # SSL_CERT_FILE counts here as everywhere
+        options["verify"] = ssl.create_default_context()
+    return options
 
 
 def wait_before(attempt: int, response: httpx2.Response | None) -> float:
