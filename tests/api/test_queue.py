@@ -252,7 +252,7 @@ documents = st.recursive(
 
 
 @given(wanted=st.lists(st.dictionaries(plain_text, documents, max_size=3), min_size=1, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25)
 def test_what_was_asked_for_is_kept_to_the_digit(bench: Bench, wanted: list[dict[str, Any]]) -> None:
     """SQLite takes the rows apart itself; every number and letter must come through.
 
