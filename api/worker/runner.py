@@ -61,7 +61,18 @@ class Runner:
         self._leaving = False
 
     def listen(self) -> None:
-        """In a thread: take messages, and watch over the end of the lease while the main thread is in a step."""
+        """In a thread: take messages, and watch over the end of the lease while the main thread is in a step.
+
+        A message that cannot be understood (of a supervisor of another version) ends the process: without this thread
+        nothing would watch over the lease, and the task would never end.
+        """
+        try:
+            self._listen()
+        except BaseException:
+            _leave_soon()
+            raise
+
+    def _listen(self) -> None:
         self._wire.socket.settimeout(0.1)
         while True:
             messages = self._wire.receive()

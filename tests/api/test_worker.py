@@ -20,6 +20,7 @@ from api.queue import Draft, request_cancel, submit
 from api.shelf import change_board
 from api.worker import Worker, WorkerSettings
 from api.worker.device_lock import DeviceLock, lock_domain
+from api.worker.process import RunnerProcess
 from asic_reservoir.errors import DataError
 from asic_reservoir.store.facts import leases, results, task_files
 
@@ -202,6 +203,17 @@ def test_a_runner_that_outlives_its_worker_keeps_the_board(sqlite_bench: Bench) 
     until(lock.acquire, "the runner is gone")
     assert drives_no_more(runner)
     lock.release()
+
+
+def test_a_runner_that_does_not_understand_its_supervisor_ends() -> None:
+    """One of another version, after an update under a running service: it must not sit there with the board."""
+    runner = RunnerProcess.start()
+    try:
+        runner.send({"run": {"board": "bench", "token": 1}})
+        until(lambda: not runner.alive, "the runner ended")
+        assert runner.reap() == "exit status 143"
+    finally:
+        runner.stop()
 
 
 def test_a_damaged_lock_domain_is_named(tmp_path: Path) -> None:
