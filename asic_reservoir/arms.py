@@ -19,10 +19,11 @@ from asic_reservoir.evaluation import Score, Split, evaluate
 from asic_reservoir.feature_names import feature_names
 from asic_reservoir.journal import Journal
 from asic_reservoir.observables import Record, states_of
+from asic_reservoir.provenance import Machine
 from asic_reservoir.readout import DEFAULT_ALPHAS
 from asic_reservoir.registry import open_board
 from asic_reservoir.run_settings import RunSettings
-from asic_reservoir.tasks import Series, open_task
+from asic_reservoir.tasks import FileTask, Series, open_task
 
 FloatArray = NDArray[np.float64]
 LAG_ERROR_LAGS = (1, 5, 10, 15, 20, 50)
@@ -42,6 +43,8 @@ class Plan:
     esn: NoisyEsn | None
     folder: Path | None
     """Where records are kept; None keeps nothing."""
+    own_series: FileTask | None = None
+    """Where the task is a file of the user's: its content, since the file need not be where a seed is computed."""
 
     @property
     def split(self) -> Split:
@@ -83,6 +86,8 @@ class SeedResult:
     state_scale: FloatArray | None = None
     """Over the training rows, (n_states,)."""
     feature_names: list[str] = field(default_factory=list)
+    place: tuple[str, Machine] | None = None
+    """Host (a name without meaning, the same for the same host) and machine, where it was not computed on this one."""
 
 
 def arm_names(settings: RunSettings) -> tuple[str, ...]:
@@ -102,7 +107,7 @@ def run_seed(plan: Plan, seed: int, board: Board | None, hooks: Hooks) -> SeedRe
     with a draw of noise of its own.
     """
     settings = plan.settings
-    series = open_task(settings.task).generate(seed, settings.steps)
+    series = (plan.own_series or open_task(settings.task)).generate(seed, settings.steps)
     scaled = scaled_input(series)
     records = {
         name: _drive_arm(plan, name, number, seed, scaled, board, hooks)

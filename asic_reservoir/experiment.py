@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +32,7 @@ from asic_reservoir.report.files import write_atomic
 from asic_reservoir.report.model import ReportData
 from asic_reservoir.run_pool import run_seeds
 from asic_reservoir.run_settings import RunSettings, with_preset
-from asic_reservoir.tasks import Series, open_task
+from asic_reservoir.tasks import FileTask, Series, open_task
 from asic_reservoir.trained import ReadoutSettings, TrainedReadout
 
 Progress = Callable[[int, int, str], None]
@@ -94,10 +95,11 @@ def run_experiment(
         say(0, 1, "finding the edges of the chips")
         edges = _edges(_Asked(board, stop), encoding, folder, calibration, lambda text: say(0, 1, text), edge_limit_s)
         Encoder(encoding, info, edges, np.zeros(1), mask_seed=settings.first_seed)
-        plan = Plan(settings, encoding, info, edges, None, folder)
+        own_series = task if isinstance(task, FileTask) else None
+        plan = Plan(settings, encoding, info, edges, None, folder, own_series)
         if settings.controls:
             say(0, 1, "tuning the echo state network at the same noise")
-            plan = Plan(settings, encoding, info, edges, _tuned_esn(plan), folder)
+            plan = replace(plan, esn=_tuned_esn(plan))
         curve_plans = _curve_plans(plan) if settings.curve and series.classes is None else []
         twin = settings.board.startswith("twin://")
         if executor is not None and not twin:
@@ -289,7 +291,7 @@ def _curve_plans(plan: Plan) -> list[Plan]:
             scaled,
             plan.encoding.difficulty,
         )
-        plans.append(Plan(settings, encoding, plan.info, plan.edges, None, None))
+        plans.append(Plan(settings, encoding, plan.info, plan.edges, None, None, plan.own_series))
     return plans
 
 

@@ -43,6 +43,18 @@ class Machine(BaseModel):
     """Linear-algebra libraries in the process, with version and kernel: the last bits of a float depend on them."""
 
 
+class Elsewhere(BaseModel):
+    """Machines of one kind that computed a part of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    machine: Machine
+    hosts: int
+    """How many of this kind."""
+    jobs: int
+    """Draws, those of the curve included, that were computed on them."""
+
+
 class Provenance(BaseModel):
     """The record that goes into every report. ``created`` is its only clock."""
 
@@ -63,6 +75,8 @@ class Provenance(BaseModel):
     environment_sha256: str = ""
     """SHA-256 over the sorted lines ``name==version`` of everything installed."""
     machine: Machine = Field(default_factory=Machine)
+    elsewhere: list[Elsewhere] = Field(default_factory=list)
+    """Where the draws were computed, if on a cluster; empty: on ``machine``."""
     seeds: list[int] = Field(default_factory=list)
     settings: dict[str, str | bool | int | float | None] = Field(default_factory=dict)
 
@@ -71,6 +85,7 @@ def collect(
     *,
     seeds: Sequence[int] = (),
     settings: Mapping[str, str | bool | int | float | None] | None = None,
+    places: Sequence[tuple[str, Machine]] = (),
     now: datetime | None = None,
 ) -> Provenance:
     """The record of this process.
@@ -78,6 +93,7 @@ def collect(
     Args:
         seeds: Seeds of the run.
         settings: What was chosen, flat.
+        places: Host and machine of every job that was computed on a cluster.
         now: Time of the record; the clock of this machine where left out.
     """
     root = source_root()
@@ -93,9 +109,21 @@ def collect(
         lock_sha256=_sha256_of_file(root / "requirements.lock") if root else "",
         environment_sha256=_environment_hash(),
         machine=machine(),
+        elsewhere=_elsewhere(places),
         seeds=[int(seed) for seed in seeds],
         settings=dict(settings or {}),
     )
+
+
+def _elsewhere(places: Sequence[tuple[str, Machine]]) -> list[Elsewhere]:
+    """Machines that are alike are one entry: hosts have no names here."""
+    kinds: dict[str, list[tuple[str, Machine]]] = {}
+    for host, one in places:
+        kinds.setdefault(one.model_dump_json(), []).append((host, one))
+    return [
+        Elsewhere(machine=found[0][1], hosts=len({host for host, _ in found}), jobs=len(found))
+        for _, found in sorted(kinds.items())
+    ]
 
 
 def source_root() -> Path | None:

@@ -97,6 +97,8 @@ def build_report(
         "test": plan.split.test,
         "nonces_per_counter_and_step": _short(results[0].nonces / (info.n_counters * settings.steps)),
     }
+    everything = [*results, *(one for _, found in curve for one in found)]
+    places = [one.place for one in everything if one.place is not None]
     return ReportData(
         origin=info.origin,
         board=info.uri,
@@ -110,7 +112,7 @@ def build_report(
         figures=_figures(plan, results, curve, board),
         tables=[_seed_table(results)],
         notes=_notes(plan, series, results),
-        provenance=collect(seeds=[r.seed for r in results], settings=flat),
+        provenance=collect(seeds=[r.seed for r in results], settings=flat, places=places),
     )
 
 

@@ -10,27 +10,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import own_postgres
+import psutil
 
 NETWORK = "10.213.7"
 PROGRAM = [sys.executable, "-c", "from asic_reservoir.cli import main; main()"]
 
 
 def missing() -> str | None:
-    """Why there can be no such hosts here; None where there can."""
+    """Why there can be no such hosts here, with a database in one; None where there can."""
+    if not (own_postgres.BIN / "initdb").exists():
+        return f"PostgreSQL: {own_postgres.BIN} is absent (apt-get install postgresql)"
+    return hosts_missing(Lab.host)
+
+
+def hosts_missing(make: Callable[[Lab], Host]) -> str | None:
+    """Why there can be no hosts of a kind here; None where there can."""
     if os.geteuid() != 0:
         return "network namespaces: need the right to make them"
     if shutil.which("ip") is None:
         return "network namespaces: ip is absent (apt-get install iproute2)"
-    if not (own_postgres.BIN / "initdb").exists():
-        return f"PostgreSQL: {own_postgres.BIN} is absent (apt-get install postgresql)"
     try:
         with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab:
-            host = lab.host()
+            host = make(lab)
             subprocess.run([*host.enter, "true"], check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
@@ -79,6 +86,33 @@ class Host:
                 continue
 
 
+class Machine(Host):
+    """A host that also has processes, ``/tmp`` and shared memory of its own; what dies with it dies at once.
+
+    Files below ``/tmp`` are the machine's: commands find the installed software, and nothing else that is ours.
+    """
+
+    def connect(self) -> None:
+        super().connect()
+        private = "mount -t tmpfs none /tmp && mount -t tmpfs none /dev/shm && echo ready && exec sleep infinity"
+        words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", private]
+        self._root = subprocess.Popen([*self.enter, *words], stdout=subprocess.PIPE, text=True)
+        assert self._root.stdout is not None
+        if self._root.stdout.readline() != "ready\n":
+            raise OSError(f"{self.name}: no processes and mounts of its own")
+        (first,) = psutil.Process(self._root.pid).children()
+        self.enter = ["nsenter", f"--target={first.pid}", "--net", "--pid", "--mount", "--"]
+
+    def processes(self) -> list[psutil.Process]:
+        """What runs on it."""
+        return psutil.Process(self._root.pid).children(recursive=True)
+
+    def kill(self) -> None:
+        self._root.kill()  # its first process goes with it, and with that one all the others
+        self._root.wait(60)
+        super().kill()
+
+
 class Lab:
     """Hosts that come and go; everything is gone at the end."""
 
@@ -113,6 +147,13 @@ class Lab:
     def host(self) -> Host:
         """Raises CalledProcessError where this machine does not allow it."""
         made = Host(self, len(self.hosts) + 1)
+        self.hosts.append(made)
+        made.connect()
+        return made
+
+    def machine(self) -> Machine:
+        """As :meth:`host`. Raises OSError too."""
+        made = Machine(self, len(self.hosts) + 1)
         self.hosts.append(made)
         made.connect()
         return made

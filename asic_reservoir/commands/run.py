@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -11,7 +12,7 @@ from asic_reservoir.remote import Server
 
 if TYPE_CHECKING:
     from asic_reservoir.calibration import Calibration
-    from asic_reservoir.executors import Executor
+    from asic_reservoir.executors import Executor, RayCluster
     from asic_reservoir.report.model import ReportData
     from asic_reservoir.run_settings import RunSettings
 
@@ -77,7 +78,8 @@ def run(
 ) -> None:
     """Run a task on a board with its controls, and say what the silicon contributed.
 
-    Exit codes: 0 done, 2 usage, 3 not found, 5 safety, 8 data, 130 interrupted (what was recorded is kept in --out).
+    Exit codes: 0 done, 2 usage, 3 not found, 5 safety, 6 time-out, 7 server, 8 data, 130 interrupted (what was
+    recorded is kept in --out).
     """
     from asic_reservoir.errors import UsageError
     from asic_reservoir.remote import board_name, only_here, run_remote
@@ -125,7 +127,8 @@ def run(
     )
     chosen = _executor(executor, ray_address, workers)
     edges = _edge_source(calibration, edge_minutes)
-    report = _execute(settings, out, workers, quiet or str(json_file) == "-", chosen, edges)
+    with chosen or nullcontext():  # a cluster that is not there is named before anything is computed
+        report = _execute(settings, out, workers, quiet or str(json_file) == "-", chosen, edges)
     _deliver(report, out, json_file, quiet)
 
 
@@ -139,14 +142,14 @@ def _edge_source(calibration: Path | None, edge_minutes: float) -> EdgeSource:
     }
 
 
-def _executor(name: str, ray_address: str | None, workers: int | None) -> Executor | None:
+def _executor(name: str, ray_address: str | None, workers: int | None) -> RayCluster | None:
     """None: processes of this machine."""
     from asic_reservoir.errors import UsageError
 
     if name == "ray":
         from asic_reservoir.executors import RayCluster
 
-        return RayCluster(ray_address, workers)
+        return RayCluster(ray_address, workers, lambda text: typer.echo(text, err=True))
     if name != "processes":
         raise UsageError(f"--executor: {name!r}, must be 'processes' or 'ray'")
     if ray_address is not None:

@@ -77,7 +77,7 @@ def test_ray_gives_the_same_though_a_process_of_it_is_killed(expected: dict[str,
                         listening.add(one.laddr.ip)
         for process in ray_processes():
             with contextlib.suppress(psutil.NoSuchProcess):  # its job may have ended meanwhile: take the next
-                if process.name().startswith("ray::_job"):
+                if process.name().startswith("ray::do"):
                     process.kill()
                     killed.append(process.pid)
                     return
