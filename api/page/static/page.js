@@ -4,7 +4,7 @@ import { ask, at, pause, post, tell } from "./ask.js";
 import { begin, openFromHash } from "./task.js";
 
 const REFRESH_MS = 2000;
-const SLOW = 5; // models and claims change seldom: every so many refreshes
+const SLOW = 5; // what else there is changes seldom: every so many refreshes
 const ALL = "all boards";
 let ticks = 0;
 let kinds = [];
@@ -47,7 +47,7 @@ const buttonOf = (board) => at(`release-${board}`) ?? at(`stop-${board}`);
 async function refreshAll(everything = true) {
   if (document.hidden) return;
   try {
-    const parts = everything ? ["shelf", "tasks", "models", "claims"] : ["shelf", "tasks"];
+    const parts = everything ? ["shelf", "tasks", "recordings", "models", "claims"] : ["shelf", "tasks"];
     await Promise.all(parts.map(refresh));
     const boards = shelf();
     if (boards.join() !== [...at("board").options].map((option) => option.value).join()) {
