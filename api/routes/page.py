@@ -16,6 +16,7 @@ from api.routes.claims import claim_documents
 from api.routes.common import service_of
 from api.routes.models import newest_models
 from api.routes.page_tasks import Show, TaskTable, read_tasks
+from api.routes.recordings import newest_recordings
 from api.schemas import UUID_PATTERN
 from api.security import Reader
 
@@ -49,13 +50,14 @@ _PAGES.filters |= {"age": age, "old": old}
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page; with the shelf and the tasks in it where the asker may see them."""
-    content: dict[str, Any] = dict.fromkeys(("boards", "models", "claims", "table"))
+    content: dict[str, Any] = dict.fromkeys(("boards", "recordings", "models", "claims", "table"))
     try:
         key = await request.app.state.gate.who(request)
         if "read" in key.scopes:
             content = {
                 "boards": await service_of(request).views.shelf(),
                 "table": await _tasks(request, "newest", None),
+                "recordings": await service_of(request).read(lambda c: newest_recordings(c, NEWEST)),
                 "models": await service_of(request).read(lambda c: newest_models(c, NEWEST)),
                 "claims": await service_of(request).read(claim_documents),
             }
@@ -85,6 +87,13 @@ async def _tasks(request: Request, show: Show, after: str | None) -> TaskTable:
     service = service_of(request)
     boards = await service.views.shelf()
     return await service.read(lambda connection: read_tasks(connection, boards, show, after, NEWEST))
+
+
+@router.get("/page/recordings")
+async def recordings_part(request: Request, key: Reader) -> Response:
+    """The table of recordings."""
+    found = await service_of(request).read(lambda c: newest_recordings(c, NEWEST))
+    return _html("recordings.html", {"recordings": found})
 
 
 @router.get("/page/models")

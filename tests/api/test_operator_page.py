@@ -19,6 +19,7 @@ from api.queue import Draft, submit_all
 from api.settings import ServiceSettings
 from api.shelf import change_board, put_on_shelf
 from asic_reservoir.client import Client
+from asic_reservoir.store.player import open_run
 
 pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 CHROMIUM = os.environ.get("ASIC_RESERVOIR_CHROMIUM", "/usr/bin/chromium")
@@ -183,6 +184,25 @@ def test_a_benchmark_task_shows_its_figures(go: Callable[..., Visit]) -> None:
         link.press("Enter")
     with np.load(download.value.path(), allow_pickle=False) as file:
         assert file["weights"].ndim == 1
+    assert visit.wrong == []
+
+
+def test_a_recording_is_made_and_taken_along(go: Callable[..., Visit]) -> None:
+    visit = go()
+    page = visit.page
+    page.wait_for_selector('tr[data-board="lv06"][data-state="idle"]')
+    page.select_option("#kind", "record")
+    page.select_option("#board", "lv06")
+    page.fill("#params", '{"seconds": 20}')
+    page.click("#submit")
+    page.wait_for_selector('#task-facts dt:text-is("recording")', timeout=240_000)
+    page.wait_for_selector('tr[data-recording][data-state="finished"]')
+    visit.shoot("3-recording")
+    assert page.locator("tr[data-recording] .origin.simulated").count() == 1
+    with page.expect_download() as download:
+        page.locator("tr[data-recording] a[data-fetch]").press("Enter")
+    with open_run(download.value.path()) as replay:
+        assert len(list(replay.play())) == 20
     assert visit.wrong == []
 
 
