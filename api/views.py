@@ -67,9 +67,13 @@ class Views:
 
     async def join(self, board_id: str, priority: int) -> tuple[int, int | None]:
         """A task was submitted: its position, and when it may begin."""
+        submitted = time.monotonic()
         queue = await self.queue(board_id)
         position = sum(count for other, count in queue.waiting.items() if other >= priority)
-        queue.waiting[priority] += 1
+        if queue.seen < submitted:
+            queue.waiting[priority] += 1
+        else:  # the look was made after it: it saw the task itself, unless a worker was faster
+            position = max(0, position - 1)
         return position, estimated_start(position, queue.took_ns)
 
 

@@ -134,6 +134,19 @@ def test_pages_go_through_everything_once(still: TestClient) -> None:
     assert position >= 4  # those of a higher priority, and what waited before
 
 
+@pytest.mark.parametrize("fresh_s", [0.0, 1e9])
+def test_a_task_does_not_stand_before_itself(
+    still: TestClient, monkeypatch: pytest.MonkeyPatch, fresh_s: float
+) -> None:
+    """Whether the queue was looked at before it was submitted, or after."""
+    monkeypatch.setattr("api.views.FRESH_S", fresh_s)
+    monkeypatch.setattr("api.views.SELDOM", 0)
+    submit(still)
+    for priority in (0, 10, 0):
+        made = submit(still, priority=priority).json()
+        assert made["queue_position"] == still.get(f"/api/v1/tasks/{made['id']}").json()["queue_position"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "pointer"),
     [
