@@ -35,6 +35,8 @@ GONE_S = 20.0
 """The head of a cluster that accepts no connection for so long is gone, and its cluster with it."""
 PATIENCE_S = 10.0
 """So long a job may end its step when it is told to stop, before its process is ended."""
+DESK_S = 60.0
+"""So long the desk may take to answer: its process may still be starting, on a machine that is busy."""
 STORE_BYTES = 256 << 20
 """Shared memory of a Ray that is started here, where results lie until they are fetched."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -287,7 +289,7 @@ class _Run:
         """What the desk says, waited for."""
         news = self._news if self._news is not None else self._desk.news.remote()
         self._news = None
-        done, parts = self._ray.get(news, timeout=60.0)
+        done, parts = self._ray.get(news, timeout=DESK_S)
         for number, files in parts:
             folder: Path | None = self._jobs[number][0].folder
             if folder is not None:
@@ -296,7 +298,7 @@ class _Run:
 
     def _end(self) -> None:
         """Have the jobs end their step and return; those that do not begin find it out at once."""
-        self._ray.get(self._desk.stop.remote(), timeout=PATIENCE_S)
+        self._ray.get(self._desk.stop.remote(), timeout=DESK_S)
         end = time.monotonic() + PATIENCE_S
         while self._under_way and time.monotonic() < end:
             finished, _ = self._ray.wait(list(self._under_way), timeout=POLL_S)

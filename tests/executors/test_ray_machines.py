@@ -99,7 +99,7 @@ def computed(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def until(condition: Callable[[], Any], process: subprocess.Popen[str], what: str) -> None:
     """Wait for a condition, as long as the run goes on."""
-    end = time.monotonic() + 240
+    end = time.monotonic() + 500
     while not condition():
         if process.poll() is not None or time.monotonic() > end:
             process.kill()
