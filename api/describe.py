@@ -41,35 +41,36 @@ def describe(uri: str, identity: str | None = None) -> Description:
     return Description(info.uri, info.family, info.model, info.origin.value, board_document(info))
 
 
-def describe_apart(uris: Sequence[str]) -> list[Description]:
-    """The same for several, in a process that ends.
+def describe_each(uris: Sequence[str]) -> list[Description | AsicReservoirError]:
+    """The same for several, in a process that ends; for what cannot be opened, why, as it said.
 
     Raises:
-        AsicReservoirError: of the first that could not be opened, as it said.
+        DataError: the process ended before it had said something of each.
     """
     words = [sys.executable, "-m", "api.describe", *uris]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
-    found = []
+    found: list[Description | AsicReservoirError] = []
     for line in done.stdout.splitlines():
         content = json.loads(line)
         if "error" in content:
-            kind = getattr(errors, content["error"], AsicReservoirError)
-            raise kind(content["message"])
-        found.append(Description(**content))
+            kind: type[AsicReservoirError] = getattr(errors, content["error"], AsicReservoirError)
+            found.append(kind(content["message"]))
+        else:
+            found.append(Description(**content))
     if len(found) != len(uris):
         raise DataError(f"board {uris[len(found)]}: the process that opened it ended ({done.returncode})")
     return found
 
 
 def main(uris: Sequence[str]) -> int:
-    """Print a line for each, up to the first that cannot be opened."""
+    """Print a line for each: what it is, or why it cannot be opened."""
     for uri in uris:
         try:
             seen = describe(uri)
         except AsicReservoirError as error:
             print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)
-            return 1
-        print(json.dumps({name: getattr(seen, name) for name in Description.__dataclass_fields__}), flush=True)
+        else:
+            print(json.dumps({name: getattr(seen, name) for name in Description.__dataclass_fields__}), flush=True)
     return 0
 
 

@@ -60,6 +60,12 @@ def put_on_shelf(
     return writer.run(put)
 
 
+def is_on_shelf(connection: sa.Connection, name: str, uri: str) -> bool:
+    """Whether a board stands there under this name, opened as this."""
+    found = sa.select(shelf.c.board_id).where(shelf.c.name == name, shelf.c.uri == uri)
+    return connection.execute(found).first() is not None
+
+
 def change_board(connection: sa.Connection, name: str, version: int | None, **values: Any) -> int:
     """Change what people may change of a board; the new version.
 

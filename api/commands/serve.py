@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -75,12 +76,12 @@ def serve(
     from api.announce import AnnouncingServer
     from api.app import create_app
     from api.bus import BusSettings
-    from api.describe import describe_apart
+    from api.describe import describe_each
     from api.http_guard import GuardedProtocol
     from api.logs import to_stderr
     from api.settings import ServiceSettings
-    from api.shelf import put_on_shelf
-    from asic_reservoir.errors import UsageError
+    from api.shelf import is_on_shelf, put_on_shelf
+    from asic_reservoir.errors import AsicReservoirError, UsageError
 
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key: one of them is missing, must be given together")
@@ -110,8 +111,14 @@ def serve(
             bus=settings_of_bus,
         )
     )
-    for (name, uri), seen in zip(wanted, describe_apart([uri for _, uri in wanted]), strict=True):
-        put_on_shelf(application.state.service.writer, name, uri, seen=seen)
+    writer = application.state.service.writer
+    for (name, uri), seen in zip(wanted, describe_each([uri for _, uri in wanted]), strict=True):
+        if not isinstance(seen, AsicReservoirError):
+            put_on_shelf(writer, name, uri, seen=seen)
+        elif isinstance(seen, UsageError) or not writer.run(partial(is_on_shelf, name=name, uri=uri)):
+            raise seen
+        else:  # one board that is away must not keep the others from their work
+            structlog.get_logger("serve").warning("board_away", board=name, reason=str(seen))
     config = uvicorn.Config(
         application,
         http=GuardedProtocol,

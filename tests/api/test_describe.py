@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.describe import describe, describe_apart
+from api.describe import describe, describe_each
 from asic_reservoir.errors import NotFoundError, UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def test_apart_is_as_here() -> None:
     uris = ["twin://bm1366?seed=1", "twin://s9?seed=2&pace=1"]
-    assert describe_apart(uris) == [describe(uri) for uri in uris]
+    assert describe_each(uris) == [describe(uri) for uri in uris]
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ def test_apart_is_as_here() -> None:
 def test_errors_come_as_they_were(uri: str, kind: type[Exception]) -> None:
     with pytest.raises(kind) as here:
         describe(uri)
-    with pytest.raises(kind) as apart:
-        describe_apart(["twin://bm1366?seed=1", uri])
-    assert str(apart.value) == str(here.value)
+    first, apart, last = describe_each(["twin://bm1366?seed=1", uri, "twin://bm1366?seed=2"])
+    assert type(apart) is kind
+    assert str(apart) == str(here.value)
+    assert [first, last] == [describe("twin://bm1366?seed=1"), describe("twin://bm1366?seed=2")]

@@ -12,10 +12,12 @@ import httpx2
 import pytest
 from fault_rig import Program
 
+import asic_reservoir
 from asic_reservoir.client import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 RECORDING = {"Content-Type": "text/csv"}
+DATA_FOLDER = Path(asic_reservoir.__file__).parent / "data" / "s9_shares"
 
 
 def asic(*words: str) -> subprocess.CompletedProcess[str]:
@@ -128,3 +130,26 @@ def test_a_recording_is_evaluated_where_a_board_plays_it(server: str) -> None:
                 client.cancel(task.id)
                 break
         assert list(client.events(task.id))[-1].kind == "cancelled"
+
+
+def test_a_board_that_is_away_keeps_no_other_from_its_work(tmp_path: Path) -> None:
+    """It stands on the shelf already; one that nobody has seen yet is an error."""
+    shares = tmp_path / "shares.csv"
+    shares.write_bytes((DATA_FOLDER / "s9_shares.csv").read_bytes())
+    words = ["serve", "--no-workers", "--port", "0", "--data", str(tmp_path / "data"),
+             "--board", f"gone=replay://{shares}", "--board", "there=twin://bm1366?seed=1"]  # fmt: skip
+    program = Program(tmp_path / "log", words)
+    for away in (False, True):
+        if away:
+            shares.unlink()
+        program.start()
+        try:
+            host, port = program.address()
+            with Client(f"http://{host}:{port}") as client:
+                assert [board["name"] for board in client.boards()] == ["gone", "there"]
+        finally:
+            program.end()
+    assert '"board_away"' in (tmp_path / "log").read_text()
+    done = asic(*words, "--board", "new=replay:///nowhere.csv")
+    assert done.returncode == 3
+    assert "nowhere.csv" in done.stderr
