@@ -88,7 +88,7 @@ KINDS: dict[str, ProblemKind] = {
     "not-found": ProblemKind(404, "There is no such thing", "List what there is, and take a name from there."),
     "method": ProblemKind(405, "Not possible here", "See the header Allow."),
     "not-ready": ProblemKind(409, "Not now", "Read the state and try again when it allows this."),
-    "gone": ProblemKind(410, "It is gone", "Its time was over, or retention has deleted it."),
+    "gone": ProblemKind(410, "It is gone", "It was there, and was deleted; nothing brings it back."),
     "stale": ProblemKind(412, "It was changed in the meantime", "Read it again, and send the new ETag in If-Match."),
     "media-type": ProblemKind(415, "Another form is needed", "Send one of the media types that are named."),
     "too-large": ProblemKind(413, "Too large", "Send less; the limit is named."),

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.bus import Bus, FanIn
 from api.database import Database
-from api.janitor import tidy
+from api.janitor import end_late, tidy
 from api.news import News
 from api.settings import ServiceSettings
 from api.views import Views
@@ -23,7 +23,8 @@ from asic_reservoir.errors import AsicReservoirError
 from asic_reservoir.store.facts import Item, Together
 
 T = TypeVar("T")
-TIDY_S = 60.0
+LATE_S, TIDY_S = 5.0, 60.0
+"""Between two looks for tasks that are late, and for what is old."""
 
 log = structlog.get_logger("service")
 
@@ -96,9 +97,15 @@ class Service:
             self.worker.nudge_task(task_id)
 
     async def _tidy(self) -> None:
+        due = time.monotonic()
         while True:
+            now = time.monotonic()
             try:
-                await self.write(lambda connection: tidy(connection, self.settings.retention_days))
+                if now >= due:
+                    due = now + TIDY_S
+                    await self.write(lambda connection: tidy(connection, self.settings.retention_days))
+                else:
+                    await self.write(end_late)
             except (sa.exc.SQLAlchemyError, AsicReservoirError) as error:
                 log.warning("tidy_failed", error=" ".join(str(error).split())[:300])
-            await asyncio.sleep(TIDY_S)
+            await asyncio.sleep(LATE_S)

@@ -133,6 +133,8 @@ async def take(service: Service, wanted: schemas.TaskRequest, key: Key, idempote
     if new:
         service.nudge(board_id)
         position, start = await service.views.join(board_id, wanted.priority)
+        if not board["enabled"] or board["state"] == "stopped":
+            start = None  # nobody knows when it will be let on
         document = _fresh(task_id, wanted, params, deadline, position, start)
     else:
         document = await service.read(lambda connection: whole_task(connection, task_id))

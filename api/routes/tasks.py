@@ -22,6 +22,7 @@ _COLUMNS = (
     tasks.c.id, tasks.c.kind, tasks.c.state, tasks.c.request, tasks.c.priority, tasks.c.attempts, tasks.c.max_attempts,
     tasks.c.error, tasks.c.created_utc_ns, tasks.c.started_utc_ns, tasks.c.finished_utc_ns, tasks.c.deadline_utc_ns,
     tasks.c.last_event, tasks.c.board_id, shelf.c.name.label("board"),
+    shelf.c.enabled, shelf.c.stopped,
 )  # fmt: skip
 _SELECT = sa.select(*_COLUMNS).outerjoin(shelf, shelf.c.board_id == tasks.c.board_id)
 _ONE = _SELECT.where(tasks.c.id == sa.bindparam("task_id"))
@@ -53,7 +54,7 @@ def find_task(connection: sa.Connection, task_id: str) -> Any:
     """Raises ProblemError ``not-found``."""
     row = connection.execute(_ONE, {"task_id": task_id}).first()
     if row is None:
-        raise ProblemError("not-found", f"task {task_id}: unknown")
+        raise ProblemError("not-found", f"task {task_id}: unknown, or its retention is over")
     return row
 
 
@@ -63,7 +64,8 @@ def whole_task(connection: sa.Connection, task_id: str) -> dict[str, Any]:
     if row.state != TaskState.QUEUED:
         return task_document(row)
     position = place(connection, row.board_id, row.priority, row.id)
-    return task_document(row, position, estimated_start(position, mean_duration_ns(connection, row.board_id)))
+    took_ns = mean_duration_ns(connection, row.board_id) if row.enabled and not row.stopped else None
+    return task_document(row, position, estimated_start(position, took_ns))
 
 
 def place(connection: sa.Connection, board_id: str, priority: int, task_id: str) -> int:

@@ -232,6 +232,27 @@ def test_emergency_stop_asks_for_the_name_and_is_written_down(client: TestClient
     assert [line["action"] for line in log if line["target"] == "bench"] == ["board-released", "board-stopped"]
 
 
+@pytest.mark.slow
+def test_a_board_that_is_disabled_promises_no_start_and_lets_deadlines_pass(client: TestClient) -> None:
+    assert finished(client, submit(client).headers["Location"])["state"] == "succeeded"  # a start can be estimated now
+    path = "/api/v1/boards/bench"
+    version = client.get(path).headers["ETag"]
+    assert client.patch(path, json={"enabled": False}, headers={"If-Match": version}).status_code == 200
+    try:
+        waiting = submit(client)
+        assert waiting.json()["estimated_start"] is None
+        assert client.get(waiting.headers["Location"]).json()["estimated_start"] is None
+        late = submit(client, deadline_seconds=0.5).headers["Location"]
+        end = time.monotonic() + 60
+        while client.get(late).json()["state"] != "expired":
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    finally:
+        version = client.get(path).headers["ETag"]
+        assert client.patch(path, json={"enabled": True}, headers={"If-Match": version}).status_code == 200
+    assert finished(client, waiting.headers["Location"])["state"] == "succeeded"
+
+
 def test_sessions_reserve_a_board(still: TestClient) -> None:
     mine, other = key_of(still, "run", "read"), key_of(still, "run", "read")
     made = still.post("/api/v1/sessions", json={"board": "bench", "seconds": 60}, headers=mine)
