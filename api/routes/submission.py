@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Header, Request
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -141,7 +142,8 @@ async def take(service: Service, wanted: schemas.TaskRequest, key: Key, idempote
     headers = {"Location": f"/api/v1/tasks/{task_id}", "Retry-After": "1", "ETag": etag_of(document)}
     if not new:
         headers["Idempotent-Replay"] = "true"
-    return json_response(document, 202, headers)
+        return json_response(document, 202, headers)
+    return Response(to_json(document), 202, headers, "application/json")
 
 
 def _fingerprint(wanted: schemas.TaskRequest, params: dict[str, Any]) -> str:

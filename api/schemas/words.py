@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -48,4 +49,10 @@ def time_of(utc_ns: int | None) -> str | None:
     """
     if utc_ns is None:
         return None
-    return datetime.fromtimestamp(utc_ns / 1e9, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, rest_ns = divmod(utc_ns, 1_000_000_000)
+    return f"{_second_of(seconds)}.{rest_ns // 1000:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_of(utc_s: int) -> str:
+    return datetime.fromtimestamp(utc_s, UTC).isoformat().removesuffix("+00:00")
