@@ -94,8 +94,12 @@ class Machine(Host):
 
     def connect(self) -> None:
         super().connect()
-        private = "mount -t tmpfs none /tmp && mount -t tmpfs none /dev/shm && echo ready && exec sleep infinity"
-        words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", private]
+        private = ["mount --rbind /tmp /mnt", "mount -t tmpfs none /tmp", "mount -t tmpfs none /dev/shm"]
+        for path in _installed_below("/tmp"):
+            private += [f"mkdir -p '{path}'", f"mount --rbind '/mnt/{path.relative_to('/tmp')}' '{path}'"]
+        private += ["umount --lazy /mnt", "echo ready", "exec sleep infinity"]
+        script = " && ".join(private)
+        words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script]
         self._root = subprocess.Popen([*self.enter, *words], stdout=subprocess.PIPE, text=True)
         assert self._root.stdout is not None
         if self._root.stdout.readline() != "ready\n":
@@ -111,6 +115,13 @@ class Machine(Host):
         self._root.kill()  # its first process goes with it, and with that one all the others
         self._root.wait(60)
         super().kill()
+
+
+def _installed_below(folder: str) -> list[Path]:
+    """Where the program and its Python lie, as far as that is below ``folder``: a checkout may be anywhere."""
+    places = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, Path(__file__).parents[1])}
+    below = sorted(place for place in places if place.is_relative_to(folder))
+    return [place for place in below if not any(place != other and place.is_relative_to(other) for other in below)]
 
 
 class Lab:
