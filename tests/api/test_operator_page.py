@@ -90,6 +90,13 @@ class Visit:
         assert serious == [], [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found]
 
 
+def box_of(page: Any, selector: str) -> dict[str, float]:
+    """Where an element is now. Found and measured in one go: a table may be drawn anew between the two."""
+    page.wait_for_selector(selector)
+    box: dict[str, float] = page.evaluate("s => document.querySelector(s).getBoundingClientRect().toJSON()", selector)
+    return box
+
+
 @pytest.fixture
 def go(browser: Any, service: tuple[str, Any]) -> Iterator[Callable[..., Visit]]:
     """Opens the page; who came leaves with the test, and asks the service for nothing any more."""
@@ -277,7 +284,7 @@ def test_an_overtaken_answer_is_not_drawn(go: Callable[..., Visit], service: tup
     page.wait_for_selector("#board option", state="attached")
     held = Held(page, "**/page/shelf")
     held.asked()
-    box = page.locator("#stop-lv06").bounding_box()
+    box = box_of(page, "#stop-lv06")
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     with page.expect_event("requestfinished", lambda request: request.url.endswith("/page/shelf")):
@@ -365,7 +372,7 @@ def test_a_running_task_shows_what_its_board_says(go: Callable[..., Visit], serv
         page.focus("#task-cancel")
         page.keyboard.press("Enter")
         page.wait_for_selector("#task-state:has-text('cancelled')")
-    button = page.locator("#stop-paced").bounding_box()
+    button = box_of(page, "#stop-paced")
     assert button["x"] >= 0
     assert button["x"] + button["width"] <= NARROW["width"], "a stop has to be looked for at the side"
 
