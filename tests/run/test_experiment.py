@@ -56,6 +56,7 @@ def report() -> ReportData:
     return run_experiment(SHORT, workers=1)
 
 
+@pytest.mark.slow
 def test_the_json_has_what_other_programs_rely_on(report: ReportData) -> None:
     data = json.loads(report.to_json())
     assert {"schema", "origin", "board", "task", "rows", "verdict", "provenance"} <= data.keys()
