@@ -164,6 +164,7 @@ def test_a_users_own_series(tmp_path: Path) -> None:
     assert found.row("silicon").nrmse.mean < 0.9  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
