@@ -1,9 +1,10 @@
-"""Databases for the SQL suite: SQLite in a folder, and a real PostgreSQL."""
+"""Databases for the SQL suite: SQLite in a folder, and a real PostgreSQL; a disk that is soon full."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,3 +61,20 @@ def engine(empty_url: str) -> Iterator[sa.Engine]:
     upgrade(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB, or of the size that is its parameter."""
+    size = getattr(request, "param", "2m")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode:
+        missing = f"disk full: needs the right to mount a tmpfs ({mounted.stderr.decode().strip()})"
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,21 +155,6 @@ def test_every_point_is_looked_at_before_the_first_step(library: Library) -> Non
     with RunReader(only(library).folder) as reader:
         decisions = reader.table(Kind.SAFETY).to_pylist()
     assert [(row["rule"], row["action"]) for row in decisions] == [("LimitError", "refused")]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        missing = f"disk full: needs the right to mount a tmpfs ({mounted.stderr.decode().strip()})"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_disk_that_others_filled(small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import struct
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -202,20 +201,6 @@ def test_the_time_of_day_decides_nothing(sqlite_url: str, tmp_path: Path, odd_ki
 # -- the disk is full ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if os.geteuid() != 0 or done.returncode:
-        pytest.skip("a small file system needs the right to mount one")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def fill(path: Path) -> None:
     """Take all that is free."""
     with path.open("wb", buffering=0) as file:
@@ -227,6 +212,7 @@ def fill(path: Path) -> None:
                 pass
 
 
+@pytest.mark.parametrize("small_disk", ["48m"], indirect=True)
 def test_a_full_disk_stops_nothing_for_good(small_disk: Path, tmp_path: Path, capsys: Any) -> None:
     """While it is full nothing is taken that would be lost, and who asks is told so; freed, everything goes on."""
     large = {"input": [0.125] * 20_000, "target": [0.25] * 20_000}

@@ -201,21 +201,6 @@ def test_two_writers_on_one_run(killer: Victims, tmp_path: Path) -> None:
         assert statuses == [0, BusyError.exit_code]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        missing = f"disk full: needs the right to mount a tmpfs ({mounted.stderr.decode().strip()})"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
-
-
 def fill(log: EventLog, rows: int, chance: random.Random) -> int:
     """Append until the disk is full; gives how many rows were acknowledged."""
     while True:
